@@ -1,0 +1,127 @@
+"""An N-way K-shot task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from pyg_fsar.data.sequence import SkeletonSequence
+
+__all__ = ["Episode"]
+
+
+@dataclass
+class Episode:
+    r"""A few-shot task as plain tensors: ``N`` classes with ``K`` support clips each, and queries.
+
+    Clips are numbered support first, then query. Bodies of all clips lie in one tensor, so the
+    encoder runs once per episode and computes no body that is not there.
+
+    Args:
+        bodies: Bodies of all clips, zero padded in time if clips differ in length.
+        body_to_clip: The clip that each body belongs to.
+        lengths: True number of frames of each clip.
+        support_y: Class of each support clip within the episode, ``0..N-1``.
+        query_y: Class of each query clip within the episode.
+        classes: The dataset's label of each of the ``N`` classes.
+        skeleton: Name of the layout of the joints.
+
+    Shapes:
+        - **bodies:** ``[M, T, V, C]``, ``M`` being the number of bodies of all clips
+        - **body_to_clip:** ``[M]``
+        - **lengths:** ``[S + Q]``
+        - **support_y:** ``[S]`` with ``S = N * K``
+        - **query_y:** ``[Q]``
+        - **classes:** ``[N]``
+    """
+
+    bodies: Tensor
+    body_to_clip: Tensor
+    lengths: Tensor
+    support_y: Tensor
+    query_y: Tensor
+    classes: Tensor
+    skeleton: str = "ntu25"
+
+    @classmethod
+    def from_clips(
+        cls, support: Sequence[SkeletonSequence], query: Sequence[SkeletonSequence]
+    ) -> Episode:
+        """Make an episode of labelled clips; classes are numbered as they come in the support.
+
+        Raises:
+            ValueError: If support or query is empty, clips differ in skeleton, or a query's class
+                has no support.
+        """
+        if not support or not query:
+            raise ValueError(
+                f"an episode needs support and query clips, got {len(support)} and {len(query)}"
+            )
+        clips = [*support, *query]
+        layouts = {clip.skeleton for clip in clips}
+        if len(layouts) > 1:
+            raise ValueError(f"clips of one episode have different skeletons: {sorted(layouts)}")
+        labels = [int(clip.y) for clip in clips]
+        classes = list(dict.fromkeys(labels[: len(support)]))
+        strangers = set(labels) - set(classes)
+        if strangers:
+            raise ValueError(
+                f"query clips have classes {sorted(strangers)}, of which there is no support clip"
+            )
+        # Only frames and body counts matter from here on; other attributes may differ by clip.
+        batch = Batch.from_data_list(
+            [SkeletonSequence(x=clip.x, num_bodies=clip.num_bodies) for clip in clips]
+        )
+        y = torch.tensor([classes.index(label) for label in labels])
+        return cls(
+            bodies=batch.to_dense()[0],
+            body_to_clip=batch.body_to_clip,
+            lengths=batch.lengths,
+            support_y=y[: len(support)],
+            query_y=y[len(support) :],
+            classes=torch.tensor(classes),
+            skeleton=layouts.pop(),
+        )
+
+    @property
+    def num_support(self) -> int:
+        """Number of support clips, ``S``."""
+        return self.support_y.numel()
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips, ``S + Q``."""
+        return self.lengths.numel()
+
+    def clip(self, number: int) -> SkeletonSequence:
+        """One clip of the episode, without its padding.
+
+        Args:
+            number: Number of the clip, support clips first.
+        """
+        y = torch.cat([self.support_y, self.query_y])[number]
+        return SkeletonSequence.from_bodies(
+            self.bodies[self.body_to_clip == number, : int(self.lengths[number])],
+            y=int(self.classes[y]),
+            skeleton=self.skeleton,
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Episode:
+        """The episode with all tensors on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Episode:
+        """The episode in page-locked memory, as :class:`torch.utils.data.DataLoader` asks."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Episode:
+        tensors = {
+            field.name: function(getattr(self, field.name))
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)

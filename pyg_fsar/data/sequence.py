@@ -1,0 +1,245 @@
+"""A clip of skeletons as PyG data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.utils import cumsum
+
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["SkeletonSequence"]
+
+
+class SkeletonSequence(Data):
+    r"""A labelled clip: the frames of one or more bodies, one after the other.
+
+    PyG sees the *frames* as nodes. Clips of different lengths and numbers of bodies therefore batch
+    with :class:`torch_geometric.data.Batch` without padding, ``batch`` and ``ptr`` telling the clip
+    of each frame. The bones are not stored: they are those of the :class:`~pyg_fsar.Skeleton`.
+
+    Args:
+        x: Frames, all of body 0 first, then all of body 1, and so on. A joint that is missing is
+            all zero.
+        num_bodies: Number of bodies, ``M``.
+        y: Class label.
+        skeleton: Name of the registered layout of the joints.
+        **kwargs: Anything else that belongs to the clip, as for :class:`torch_geometric.data.Data`.
+
+    Shapes:
+        - **x:** ``[M * T, V, C]``
+
+    Build one with :meth:`from_bodies`, which checks its input.
+    """
+
+    def __init__(
+        self,
+        x: Tensor | None = None,
+        num_bodies: int | None = None,
+        y: int | Tensor | None = None,
+        skeleton: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(x=x, **kwargs)
+        # PyG builds empty objects when it batches, so only what is given becomes an attribute.
+        if num_bodies is not None:
+            self.num_bodies = num_bodies
+        if y is not None:
+            self.y = y
+        if skeleton is not None:
+            self.skeleton = skeleton
+
+    @classmethod
+    def from_bodies(
+        cls,
+        bodies: Tensor | np.ndarray,
+        y: int | Tensor | None = None,
+        skeleton: str | Skeleton = "ntu25",
+        allow_nan: bool = False,
+        **kwargs: Any,
+    ) -> SkeletonSequence:
+        """Make a clip from an array of bodies, which is not copied if it is a float32 tensor.
+
+        Args:
+            bodies: One or more bodies.
+            y: Class label.
+            skeleton: Layout of the joints, or its registered name.
+            allow_nan: Let NaN through as a mark of missing joints, to be filled by
+                :class:`~pyg_fsar.transforms.FillMissingJoints`.
+            **kwargs: Further attributes of the clip.
+
+        Shapes:
+            - **bodies:** ``[M, T, V, C]``
+
+        Raises:
+            ValueError: If the array has another number of axes, no body or no frame, the wrong
+                number of joints, or a value that is NaN or infinite.
+        """
+        layout = Skeleton.get(skeleton)
+        Skeleton.register(layout)  # the clip keeps only the name
+        tensor = torch.as_tensor(bodies)
+        label = f"clip '{kwargs['name']}'" if "name" in kwargs else "clip"
+        if tensor.dim() != 4:
+            raise ValueError(
+                f"{label}: bodies must be [M, T, V, C] (bodies, frames, joints, channels), got "
+                f"shape {tuple(tensor.shape)}; a single body [T, V, C] needs bodies[None]"
+            )
+        if tensor.numel() == 0:
+            raise ValueError(f"{label} is empty: shape {tuple(tensor.shape)}; leave it out")
+        layout.check_joints(tensor.size(2), label)
+        tensor = tensor.to(torch.get_default_dtype())
+        if not allow_nan and not bool(tensor.isfinite().all()):
+            body, frame, joint, _ = (~tensor.isfinite()).nonzero()[0].tolist()
+            raise ValueError(
+                f"{label}: body {body}, frame {frame}, joint {joint} "
+                f"({layout.joints[joint]}) is NaN or infinite; set missing joints to zero, or "
+                "pass allow_nan=True and apply FillMissingJoints"
+            )
+        return cls(
+            x=tensor.reshape(-1, *tensor.shape[2:]),
+            num_bodies=tensor.size(0),
+            y=y,
+            skeleton=layout.name,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Sequence[Data],
+        num_bodies: int = 1,
+        y: int | Tensor | None = None,
+        skeleton: str | Skeleton = "ntu25",
+        **kwargs: Any,
+    ) -> SkeletonSequence:
+        """Make a clip from ordinary PyG graphs, the inverse of :meth:`to_frames`.
+
+        Args:
+            frames: One graph per frame with ``x`` of shape ``[V, C]``, body-major.
+            num_bodies: How many bodies the frames belong to.
+            y: Class label.
+            skeleton: Layout of the joints, or its registered name.
+            **kwargs: Further attributes of the clip.
+
+        Raises:
+            ValueError: If there is no frame, or the frames do not divide among the bodies, or for
+                what :meth:`from_bodies` refuses.
+        """
+        if not frames or len(frames) % num_bodies:
+            raise ValueError(
+                f"{len(frames)} frames cannot be shared equally by {num_bodies} bodies"
+            )
+        x = torch.stack([frame.x for frame in frames])
+        return cls.from_bodies(
+            x.view(num_bodies, -1, *x.shape[1:]), y=y, skeleton=skeleton, **kwargs
+        )
+
+    # The three views below also hold for a batch of clips: there `num_bodies` is a tensor and all
+    # clips' bodies follow one another.
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames per body, ``T``, of a clip or of a batch of equally long clips.
+
+        Raises:
+            ValueError: If the clips of a batch differ in length.
+        """
+        lengths = self.lengths
+        if bool((lengths != lengths[0]).any()):
+            raise ValueError(
+                f"clips have {int(lengths.min())} to {int(lengths.max())} frames; use to_dense(), "
+                "or resample them to one length (pyg_fsar.transforms.ResampleFrames)"
+            )
+        return int(lengths[0])
+
+    @property
+    def lengths(self) -> Tensor:
+        """Number of frames of each clip, ``[B]``; one entry for a single clip."""
+        num_bodies = torch.as_tensor(self.num_bodies).reshape(-1)
+        frames = self.ptr.diff() if "ptr" in self else torch.tensor([self.x.size(0)])
+        return frames // num_bodies.to(frames.device)
+
+    @property
+    def bodies(self) -> Tensor:
+        """All bodies as a view of ``x``, ``[M, T, V, C]``; in a batch ``M`` sums over its clips.
+
+        Raises:
+            ValueError: If the clips of a batch differ in length.
+        """
+        return self.x.view(-1, self.num_frames, *self.x.shape[1:])
+
+    @property
+    def body_to_clip(self) -> Tensor:
+        """Number of the clip that each body belongs to, ``[M]``."""
+        num_bodies = torch.as_tensor(self.num_bodies, device=self.x.device).reshape(-1)
+        return torch.arange(num_bodies.numel(), device=self.x.device).repeat_interleave(num_bodies)
+
+    def to_dense(self) -> tuple[Tensor, Tensor]:
+        """Bodies padded with zeros to the longest clip, with a mask of the true frames.
+
+        Clips of one length cost no copy.
+
+        Shapes:
+            - **output:** ``[M, T_max, V, C]`` and bool ``[M, T_max]``
+        """
+        lengths = self.lengths.to(self.x.device)[self.body_to_clip]
+        longest = int(lengths.max())
+        mask = torch.arange(longest, device=self.x.device) < lengths[:, None]
+        if bool(mask.all()):
+            return self.x.view(-1, longest, *self.x.shape[1:]), mask
+        start = cumsum(lengths)[:-1]
+        frame = torch.arange(self.x.size(0), device=self.x.device)
+        body = torch.arange(lengths.numel(), device=self.x.device).repeat_interleave(lengths)
+        dense = self.x.new_zeros(lengths.numel(), longest, *self.x.shape[1:])
+        return dense.index_put((body, frame - start[body]), self.x), mask
+
+    def frame(self, t: int, body: int = 0) -> Data:
+        """One frame as an ordinary PyG graph with ``x`` of shape ``[V, C]`` and ``edge_index``.
+
+        Args:
+            t: Frame number; negative numbers count from the end.
+            body: Body number.
+
+        Raises:
+            IndexError: If the clip has no such frame or body.
+        """
+        return Data(x=self.bodies[body, t], edge_index=self._layout.edge_index())
+
+    def to_frames(self) -> list[Data]:
+        """All frames as ordinary PyG graphs sharing one ``edge_index``, body-major."""
+        edge_index = self._layout.edge_index()
+        return [Data(x=x, edge_index=edge_index) for x in self.x]
+
+    def with_bodies(self, bodies: Tensor) -> SkeletonSequence:
+        """A clip with other bodies and the same other attributes; ``self`` stays as it is.
+
+        Args:
+            bodies: The new bodies; frames, joints, channels and even the number of bodies may
+                differ from the old.
+
+        Shapes:
+            - **bodies:** ``[M', T', V', C']``
+        """
+        clip = copy.copy(self)
+        clip.x = bodies.reshape(-1, *bodies.shape[2:])
+        clip.num_bodies = bodies.size(0)
+        return clip
+
+    @property
+    def _layout(self) -> Skeleton:
+        name = self.skeleton if isinstance(self.skeleton, str) else self.skeleton[0]
+        return Skeleton.get(name)
+
+
+# What a pickled clip consists of: without this, `torch.load(..., weights_only=True)` refuses it.
+torch.serialization.add_safe_globals(
+    [SkeletonSequence, Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
+)

@@ -1,0 +1,480 @@
+"""Skeleton layouts: which joints a body has and which bones join them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Skeleton"]
+
+STRATEGIES = ("uniform", "distance", "spatial", "spatial_stgcn")
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    r"""The topology of a body: joints, bones, and what they are called.
+
+    A value object: two skeletons are equal if their fields are. Graph convolutions, transforms and
+    datasets take one (or its registered name) instead of storing edges in every sample.
+
+    Args:
+        name: Name under which :meth:`get` finds the layout once registered.
+        joints: Joint names. Transforms that need anatomy look for ``left_shoulder``,
+            ``right_shoulder``, ``left_hip`` and ``right_hip``.
+        bones: Pairs ``(child, parent)`` of joint numbers, the parent being nearer to ``center``.
+        center: Number of the joint that spatial partitions measure distances from.
+        pairs: Pairs ``(left, right)`` of mirrored joints.
+        parts: Body parts, as a mapping from name to joint numbers.
+
+    Raises:
+        ValueError: If a number is out of range, a bone is a loop or given twice, or names repeat.
+
+    Example:
+        >>> stick = Skeleton("stick3", ("hip", "knee", "foot"), bones=((1, 0), (2, 1)), center=0)
+        >>> Skeleton.register(stick)
+        >>> Skeleton.get("stick3").num_joints
+        3
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    center: int = 0
+    pairs: tuple[tuple[int, int], ...] = ()
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+
+    _registry: ClassVar[dict[str, Skeleton]] = {}
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "joints", tuple(self.joints))
+        set_field(self, "bones", tuple((int(child), int(parent)) for child, parent in self.bones))
+        set_field(self, "pairs", tuple((int(left), int(right)) for left, right in self.pairs))
+        parts = {name: tuple(map(int, members)) for name, members in self.parts.items()}
+        set_field(self, "parts", MappingProxyType(parts))
+
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"skeleton '{self.name}': joint names repeat")
+        numbers = [n for group in (*self.bones, *self.pairs, *parts.values()) for n in group]
+        for number in (self.center, *numbers):
+            if not 0 <= number < self.num_joints:
+                raise ValueError(
+                    f"skeleton '{self.name}': joint number {number} is outside 0..{self.num_joints - 1}"
+                )
+        edges = {frozenset(bone) for bone in self.bones}
+        if len(edges) != len(self.bones) or any(len(edge) == 1 for edge in edges):
+            raise ValueError(f"skeleton '{self.name}': a bone is a loop or given twice")
+
+    def __getstate__(self) -> dict[str, object]:
+        # A MappingProxyType cannot be pickled, and loader workers receive skeletons by pickle.
+        return {**self.__dict__, "parts": dict(self.parts)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["parts"] = MappingProxyType(state["parts"])  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name!r}, joints={self.num_joints}, bones={len(self.bones)})"
+
+    # registry
+
+    @classmethod
+    def register(cls, skeleton: Skeleton) -> None:
+        """Make a skeleton known to :meth:`get`.
+
+        Raises:
+            ValueError: If another skeleton already has this name.
+        """
+        if cls._registry.get(skeleton.name, skeleton) != skeleton:
+            raise ValueError(
+                f"another skeleton is registered as '{skeleton.name}'; give yours another name"
+            )
+        cls._registry[skeleton.name] = skeleton
+
+    @classmethod
+    def get(cls, name: str | Skeleton) -> Skeleton:
+        """Return the layout registered under a name; a :class:`Skeleton` is returned as it is.
+
+        Raises:
+            ValueError: If no layout has this name.
+        """
+        if isinstance(name, Skeleton):
+            return name
+        if name not in cls._registry:
+            raise ValueError(
+                f"unknown skeleton layout '{name}'; known are {', '.join(cls.available())}. "
+                "Add your own with Skeleton.register(Skeleton(...))"
+            )
+        return cls._registry[name]
+
+    @classmethod
+    def available(cls) -> list[str]:
+        """Names of all registered layouts."""
+        return sorted(cls._registry)
+
+    # joints
+
+    @property
+    def num_joints(self) -> int:
+        """Number of joints, ``V``."""
+        return len(self.joints)
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """Parent of each joint; a joint without one (the root) is its own parent."""
+        parent_of = dict(self.bones)
+        return tuple(parent_of.get(joint, joint) for joint in range(self.num_joints))
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """The permutation of joints that swaps left and right."""
+        swap = dict(self.pairs) | {right: left for left, right in self.pairs}
+        return tuple(swap.get(joint, joint) for joint in range(self.num_joints))
+
+    def joint(self, name: str | int) -> int:
+        """Number of a joint given by name (or by number, which is checked).
+
+        Raises:
+            ValueError: If the skeleton has no such joint.
+        """
+        if isinstance(name, str) and name in self.joints:
+            return self.joints.index(name)
+        if isinstance(name, int) and 0 <= name < self.num_joints:
+            return name
+        raise ValueError(
+            f"skeleton '{self.name}' has no joint {name!r}; it has "
+            + ", ".join(f"{number} {joint}" for number, joint in enumerate(self.joints))
+        )
+
+    def check_joints(self, num_joints: int, what: str = "clip") -> None:
+        """Refuse data whose joint count does not fit.
+
+        Args:
+            num_joints: Number of joints found.
+            what: What was looked at, for the message.
+
+        Raises:
+            ValueError: If ``num_joints`` differs from the skeleton's.
+        """
+        if num_joints != self.num_joints:
+            raise ValueError(
+                f"{what} has {num_joints} joints, but skeleton '{self.name}' has "
+                f"{self.num_joints}; choose the layout that fits (Skeleton.available()) or "
+                "reduce the joints first"
+            )
+
+    # graph
+
+    def edge_index(self, self_loops: bool = False) -> Tensor:
+        """Bones in both directions as PyG's ``edge_index``.
+
+        Args:
+            self_loops: Append one loop per joint.
+
+        Shapes:
+            - **output:** ``[2, 2 * num_bones]``, with loops ``[2, 2 * num_bones + V]``
+        """
+        bones = torch.tensor(self.bones, dtype=torch.long).reshape(-1, 2).t()
+        edges = torch.cat([bones, bones.flip(0)], dim=1)
+        if self_loops:
+            edges = torch.cat([edges, torch.arange(self.num_joints).expand(2, -1)], dim=1)
+        return edges
+
+    def hop_distance(self) -> Tensor:
+        """Number of bones on the shortest way between any two joints; ``inf`` if there is none.
+
+        Shapes:
+            - **output:** ``[V, V]`` float32
+        """
+        return _hop_distance(self.bones, self.num_joints).clone()
+
+    def adjacency(self, strategy: str = "spatial") -> Tensor:
+        r"""Partitioned, normalised adjacency :math:`A D^{-1}` of "Spatial Temporal Graph
+        Convolutional Networks for Skeleton-Based Action Recognition" (AAAI 2018).
+
+        Entry ``[k, source, target]`` weighs the message of subset ``k`` from one joint to another;
+        the subsets' sum includes self-loops and has columns that sum to 1.
+
+        Args:
+            strategy: ``"uniform"`` (one subset), ``"distance"`` (self, neighbours), ``"spatial"``
+                (self, from farther from or as far from the centre, from nearer to it), or
+                ``"spatial_stgcn"``: the same with hop distances cut off at 1 as in the public code
+                that published numbers were obtained with, where most bones of a limb fall into the
+                second subset because both ends are "infinitely" far from the centre.
+
+        Shapes:
+            - **output:** ``[K, V, V]`` float32, ``K`` being 1, 2, 3 and 3
+
+        Raises:
+            ValueError: If the strategy is unknown.
+        """
+        hops = self.hop_distance()
+        neighbours = hops <= 1
+        normalised = neighbours / neighbours.sum(dim=0)
+        loops = torch.eye(self.num_joints, dtype=torch.bool)
+        if strategy == "uniform":
+            subsets = [neighbours]
+        elif strategy == "distance":
+            subsets = [loops, neighbours & ~loops]
+        elif strategy in ("spatial", "spatial_stgcn"):
+            if strategy == "spatial_stgcn":
+                hops = hops.masked_fill(~neighbours, torch.inf)
+            to_center = hops[:, self.center]
+            outward = to_center[:, None] < to_center[None, :]
+            subsets = [loops, neighbours & ~loops & ~outward, neighbours & outward]
+        else:
+            raise ValueError(f"unknown strategy '{strategy}'; known are {', '.join(STRATEGIES)}")
+        return torch.stack([normalised * subset for subset in subsets])
+
+    def relations(self, strategy: str = "spatial") -> tuple[Tensor, Tensor, Tensor]:
+        """The same partition as :meth:`adjacency` in PyG's sparse form.
+
+        Shapes:
+            - **output:** ``edge_index [2, E]``, ``edge_type [E]`` (the subset), ``edge_weight [E]``
+        """
+        adjacency = self.adjacency(strategy)
+        edge_type, source, target = adjacency.nonzero(as_tuple=True)
+        return torch.stack([source, target]), edge_type, adjacency[edge_type, source, target]
+
+    def subset(self, joints: Iterable[str | int], name: str | None = None) -> Skeleton:
+        """The skeleton that remains when only some joints are kept, in the order given.
+
+        A kept joint hangs on its nearest kept ancestor, so limbs stay connected.
+
+        Args:
+            joints: Names or numbers of the joints to keep.
+            name: Name of the result; made from this skeleton's if not given.
+
+        Raises:
+            ValueError: If a joint is unknown or given twice, or none is given.
+        """
+        kept = [self.joint(joint) for joint in joints]
+        if not kept or len(set(kept)) != len(kept):
+            raise ValueError(f"skeleton '{self.name}': keep at least one joint, each only once")
+        number = {old: new for new, old in enumerate(kept)}
+        hops = self.hop_distance()[self.center]
+        center = min(kept, key=lambda joint: float(hops[joint]))
+
+        def kept_ancestor(joint: int) -> int:
+            parents = self.parents
+            while parents[joint] != joint:
+                joint = parents[joint]
+                if joint in number:
+                    return joint
+            # The way to the root is gone: hang on the kept joint that replaces it.
+            return center
+
+        bones = [
+            (number[joint], number[kept_ancestor(joint)])
+            for joint in kept
+            if kept_ancestor(joint) != joint
+        ]
+        return Skeleton(
+            name=name or f"{self.name}[{','.join(map(str, kept))}]",
+            joints=tuple(self.joints[joint] for joint in kept),
+            bones=tuple(bones),
+            center=number[center],
+            pairs=tuple((number[i], number[j]) for i, j in self.pairs if {i, j} <= number.keys()),
+            parts={
+                part: tuple(number[joint] for joint in members if joint in number)
+                for part, members in self.parts.items()
+            },
+        )
+
+
+@lru_cache(maxsize=64)
+def _hop_distance(bones: tuple[tuple[int, int], ...], num_joints: int) -> Tensor:
+    hops = torch.full((num_joints, num_joints), torch.inf).fill_diagonal_(0)
+    for child, parent in bones:
+        hops[child, parent] = hops[parent, child] = 1
+    for via in range(num_joints):  # Floyd-Warshall
+        hops = torch.minimum(hops, hops[:, via, None] + hops[None, via, :])
+    return hops
+
+
+def _layout(name: str, center: str, joints: str, bones: str, parts: Mapping[str, str]) -> Skeleton:
+    """Build a layout from short text: bones as ``child-parent``, pairs found by name."""
+    names = tuple(joints.split())
+    number = {joint: index for index, joint in enumerate(names)}
+    return Skeleton(
+        name=name,
+        joints=names,
+        bones=tuple(
+            (number[child], number[parent])
+            for child, parent in (bone.split("-") for bone in bones.split())
+        ),
+        center=number[center],
+        pairs=tuple(
+            (index, number[joint.replace("left_", "right_")])
+            for index, joint in enumerate(names)
+            if joint.startswith("left_")
+        ),
+        parts={
+            part: tuple(number[joint] for joint in members.split())
+            for part, members in parts.items()
+        },
+    )
+
+
+def _both_sides(text: str) -> str:
+    """Repeat a text of ``left_*`` names for the right side."""
+    return f"{text} {text.replace('left_', 'right_')}"
+
+
+def _limbs(arm: str, leg: str) -> dict[str, str]:
+    sides = {"left_arm": arm, "left_leg": leg}
+    mirrored = {k: v.replace("left_", "right_") for k, v in sides.items()}
+    return sides | {key.replace("left_", "right_"): value for key, value in mirrored.items()}
+
+
+Skeleton.register(
+    _layout(  # Kinect v2: NTU RGB+D 60 and 120, PKU-MMD
+        "ntu25",
+        center="spine_shoulder",
+        joints="spine_base spine_mid neck head "
+        "left_shoulder left_elbow left_wrist left_hand "
+        "right_shoulder right_elbow right_wrist right_hand "
+        "left_hip left_knee left_ankle left_foot right_hip right_knee right_ankle right_foot "
+        "spine_shoulder left_hand_tip left_thumb right_hand_tip right_thumb",
+        bones="spine_base-spine_mid spine_mid-spine_shoulder neck-spine_shoulder head-neck "
+        + _both_sides(
+            "left_shoulder-spine_shoulder left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hand-left_wrist left_thumb-left_hand left_hand_tip-left_thumb "
+            "left_hip-spine_base left_knee-left_hip left_ankle-left_knee left_foot-left_ankle"
+        ),
+        parts={"torso": "spine_base spine_mid spine_shoulder neck", "head": "head"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_hand left_hand_tip left_thumb",
+            "left_hip left_knee left_ankle left_foot",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # Kinect v1, in the joint order of UTD-MHAD
+        "kinect20",
+        center="shoulder_center",
+        joints="head shoulder_center spine hip_center "
+        + "left_shoulder left_elbow left_wrist left_hand "
+        "right_shoulder right_elbow right_wrist right_hand "
+        + _both_sides("left_hip left_knee left_ankle left_foot"),
+        bones="head-shoulder_center spine-shoulder_center hip_center-spine "
+        + _both_sides(
+            "left_shoulder-shoulder_center left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hand-left_wrist left_hip-hip_center left_knee-left_hip left_ankle-left_knee "
+            "left_foot-left_ankle"
+        ),
+        parts={"torso": "shoulder_center spine hip_center", "head": "head"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_hand",
+            "left_hip left_knee left_ankle left_foot",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # OpenPose in COCO order: Kinetics-skeleton
+        "openpose18",
+        center="neck",
+        joints="nose neck right_shoulder right_elbow right_wrist "
+        "left_shoulder left_elbow left_wrist right_hip right_knee right_ankle "
+        "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear",
+        bones="nose-neck "
+        + _both_sides(
+            "left_shoulder-neck left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee "
+            "left_eye-nose left_ear-left_eye"
+        ),
+        parts={"torso": "neck", "head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # OpenPose BODY_25
+        "openpose25",
+        center="neck",
+        joints="nose neck right_shoulder right_elbow right_wrist "
+        "left_shoulder left_elbow left_wrist mid_hip right_hip right_knee right_ankle "
+        "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear "
+        "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel",
+        bones="nose-neck mid_hip-neck "
+        + _both_sides(
+            "left_shoulder-neck left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-mid_hip left_knee-left_hip left_ankle-left_knee left_eye-nose "
+            "left_ear-left_eye left_big_toe-left_ankle left_small_toe-left_big_toe "
+            "left_heel-left_ankle"
+        ),
+        parts={"torso": "neck mid_hip", "head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist",
+            "left_hip left_knee left_ankle left_big_toe left_small_toe left_heel",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # COCO keypoints: HRNet and most 2D pose estimators, PYSKL's files
+        "coco17",
+        center="nose",
+        joints="nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder "
+        "left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee "
+        "left_ankle right_ankle",
+        bones=_both_sides(
+            "left_eye-nose left_ear-left_eye left_shoulder-nose left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee"
+        ),
+        parts={"head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # Human3.6M: most 2D-to-3D lifting models
+        "h36m17",
+        center="thorax",
+        joints="pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle "
+        "spine thorax neck head left_shoulder left_elbow left_wrist "
+        "right_shoulder right_elbow right_wrist",
+        bones="pelvis-spine spine-thorax neck-thorax head-neck "
+        + _both_sides(
+            "left_shoulder-thorax left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-pelvis left_knee-left_hip left_ankle-left_knee"
+        ),
+        parts={"torso": "pelvis spine thorax", "head": "neck head"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # MediaPipe Pose; its own face and trunk outlines are loops, this is a tree
+        "mediapipe33",
+        center="nose",
+        joints="nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye "
+        "right_eye_outer left_ear right_ear left_mouth right_mouth left_shoulder right_shoulder "
+        "left_elbow right_elbow left_wrist right_wrist left_pinky right_pinky left_index "
+        "right_index left_thumb right_thumb left_hip right_hip left_knee right_knee left_ankle "
+        "right_ankle left_heel right_heel left_foot_index right_foot_index",
+        bones=_both_sides(
+            "left_eye_inner-nose left_eye-left_eye_inner left_eye_outer-left_eye "
+            "left_ear-left_eye_outer left_mouth-nose left_shoulder-nose left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_pinky-left_wrist left_index-left_wrist "
+            "left_thumb-left_wrist left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee "
+            "left_heel-left_ankle left_foot_index-left_heel"
+        ),
+        parts={
+            "head": "nose "
+            + _both_sides("left_eye_inner left_eye left_eye_outer left_ear left_mouth")
+        }
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_pinky left_index left_thumb",
+            "left_hip left_knee left_ankle left_heel left_foot_index",
+        ),
+    )
+)

@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def utd_root() -> Path:
+    """Folder of the real UTD-MHAD data; tests that need it skip where it is absent."""
+    default = Path(__file__).parents[2] / "shared" / "data" / "UTD-MHAD"
+    root = Path(os.environ.get("UTD_MHAD_ROOT", default))
+    if not root.is_dir():
+        pytest.skip(f"UTD-MHAD is not at {root}; set UTD_MHAD_ROOT to run this test")
+    return root
