@@ -31,6 +31,8 @@ class Skeleton:
         center: Number of the joint that spatial partitions measure distances from.
         pairs: Pairs ``(left, right)`` of mirrored joints.
         parts: Body parts, as a mapping from name to joint numbers.
+        dims: Number of coordinates of a joint. Channels beyond them, such as the score of a 2D
+            pose estimator, are no coordinates: geometric transforms leave them as they are.
 
     Raises:
         ValueError: If a number is out of range, a bone is a loop or given twice, or names repeat.
@@ -48,6 +50,7 @@ class Skeleton:
     center: int = 0
     pairs: tuple[tuple[int, int], ...] = ()
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    dims: int = 3
 
     _registry: ClassVar[dict[str, Skeleton]] = {}
 
@@ -59,13 +62,16 @@ class Skeleton:
         parts = {name: tuple(map(int, members)) for name, members in self.parts.items()}
         set_field(self, "parts", MappingProxyType(parts))
 
+        if self.dims not in (2, 3):
+            raise ValueError(f"skeleton '{self.name}': dims must be 2 or 3, got {self.dims}")
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"skeleton '{self.name}': joint names repeat")
         numbers = [n for group in (*self.bones, *self.pairs, *parts.values()) for n in group]
         for number in (self.center, *numbers):
             if not 0 <= number < self.num_joints:
                 raise ValueError(
-                    f"skeleton '{self.name}': joint number {number} is outside 0..{self.num_joints - 1}"
+                    f"skeleton '{self.name}': joint number {number} is outside "
+                    f"0..{self.num_joints - 1}"
                 )
         edges = {frozenset(bone) for bone in self.bones}
         if len(edges) != len(self.bones) or any(len(edge) == 1 for edge in edges):
@@ -285,6 +291,7 @@ class Skeleton:
                 part: tuple(number[joint] for joint in members if joint in number)
                 for part, members in self.parts.items()
             },
+            dims=self.dims,
         )
 
 
@@ -298,7 +305,9 @@ def _hop_distance(bones: tuple[tuple[int, int], ...], num_joints: int) -> Tensor
     return hops
 
 
-def _layout(name: str, center: str, joints: str, bones: str, parts: Mapping[str, str]) -> Skeleton:
+def _layout(
+    name: str, center: str, joints: str, bones: str, parts: Mapping[str, str], dims: int = 3
+) -> Skeleton:
     """Build a layout from short text: bones as ``child-parent``, pairs found by name."""
     names = tuple(joints.split())
     number = {joint: index for index, joint in enumerate(names)}
@@ -319,6 +328,7 @@ def _layout(name: str, center: str, joints: str, bones: str, parts: Mapping[str,
             part: tuple(number[joint] for joint in members.split())
             for part, members in parts.items()
         },
+        dims=dims,
     )
 
 
@@ -381,6 +391,7 @@ Skeleton.register(
 Skeleton.register(
     _layout(  # OpenPose in COCO order: Kinetics-skeleton
         "openpose18",
+        dims=2,
         center="neck",
         joints="nose neck right_shoulder right_elbow right_wrist "
         "left_shoulder left_elbow left_wrist right_hip right_knee right_ankle "
@@ -399,6 +410,7 @@ Skeleton.register(
 Skeleton.register(
     _layout(  # OpenPose BODY_25
         "openpose25",
+        dims=2,
         center="neck",
         joints="nose neck right_shoulder right_elbow right_wrist "
         "left_shoulder left_elbow left_wrist mid_hip right_hip right_knee right_ankle "
@@ -422,6 +434,7 @@ Skeleton.register(
 Skeleton.register(
     _layout(  # COCO keypoints: HRNet and most 2D pose estimators, PYSKL's files
         "coco17",
+        dims=2,
         center="nose",
         joints="nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder "
         "left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee "

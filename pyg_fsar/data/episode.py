@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
-from pyg_fsar.data.sequence import SkeletonSequence
+from pyg_fsar.data.sequence import SkeletonSequence, stack_clips
 
 __all__ = ["Episode"]
 
@@ -72,15 +72,12 @@ class Episode:
             raise ValueError(
                 f"query clips have classes {sorted(strangers)}, of which there is no support clip"
             )
-        # Only frames and body counts matter from here on; other attributes may differ by clip.
-        batch = Batch.from_data_list(
-            [SkeletonSequence(x=clip.x, num_bodies=clip.num_bodies) for clip in clips]
-        )
+        bodies, body_to_clip, lengths = stack_clips(clips)
         y = torch.tensor([classes.index(label) for label in labels])
         return cls(
-            bodies=batch.to_dense()[0],
-            body_to_clip=batch.body_to_clip,
-            lengths=batch.lengths,
+            bodies=bodies,
+            body_to_clip=body_to_clip,
+            lengths=lengths,
             support_y=y[: len(support)],
             query_y=y[len(support) :],
             classes=torch.tensor(classes),
@@ -97,6 +94,12 @@ class Episode:
         """Number of clips, ``S + Q``."""
         return self.lengths.numel()
 
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, int, Tensor | None]:
+        """What :class:`~pyg_fsar.nn.FewShotModel` takes; ``lengths`` only if clips differ."""
+        ragged = bool((self.lengths != self.bodies.size(1)).any())
+        lengths = self.lengths.to(self.bodies.device) if ragged else None
+        return self.bodies, self.body_to_clip, self.support_y, self.num_clips, lengths
+
     def clip(self, number: int) -> SkeletonSequence:
         """One clip of the episode, without its padding.
 
@@ -111,15 +114,19 @@ class Episode:
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Episode:
-        """The episode with all tensors on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """The episode with its tensors on another device.
+
+        ``lengths`` stays: the CPU asks it whether clips differ, and must not wait for a GPU.
+        """
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return replace(moved, lengths=self.lengths)
 
     def pin_memory(self) -> Episode:
         """The episode in page-locked memory, as :class:`torch.utils.data.DataLoader` asks."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Episode:
-        tensors = {
+        tensors: dict[str, Any] = {
             field.name: function(getattr(self, field.name))
             for field in fields(self)
             if isinstance(getattr(self, field.name), Tensor)

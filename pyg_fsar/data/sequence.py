@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
@@ -16,7 +17,7 @@ from torch_geometric.utils import cumsum
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["SkeletonSequence"]
+__all__ = ["SkeletonSequence", "stack_clips"]
 
 
 class SkeletonSequence(Data):
@@ -96,12 +97,13 @@ class SkeletonSequence(Data):
             raise ValueError(f"{label} is empty: shape {tuple(tensor.shape)}; leave it out")
         layout.check_joints(tensor.size(2), label)
         tensor = tensor.to(torch.get_default_dtype())
-        if not allow_nan and not bool(tensor.isfinite().all()):
-            body, frame, joint, _ = (~tensor.isfinite()).nonzero()[0].tolist()
+        bad = tensor.isinf() if allow_nan else ~tensor.isfinite()
+        if bool(bad.any()):
+            body, frame, joint, _ = bad.nonzero()[0].tolist()
             raise ValueError(
                 f"{label}: body {body}, frame {frame}, joint {joint} "
                 f"({layout.joints[joint]}) is NaN or infinite; set missing joints to zero, or "
-                "pass allow_nan=True and apply FillMissingJoints"
+                "mark them by NaN, pass allow_nan=True and apply FillMissingJoints"
             )
         return cls(
             x=tensor.reshape(-1, *tensor.shape[2:]),
@@ -152,6 +154,9 @@ class SkeletonSequence(Data):
         Raises:
             ValueError: If the clips of a batch differ in length.
         """
+        num_bodies = self.num_bodies
+        if isinstance(num_bodies, int):  # a single clip, and transforms ask it often
+            return self.x.size(0) // num_bodies
         lengths = self.lengths
         if bool((lengths != lengths[0]).any()):
             raise ValueError(
@@ -174,7 +179,8 @@ class SkeletonSequence(Data):
         Raises:
             ValueError: If the clips of a batch differ in length.
         """
-        return self.x.view(-1, self.num_frames, *self.x.shape[1:])
+        x = self.x
+        return x.view(-1, self.num_frames, *x.shape[1:])
 
     @property
     def body_to_clip(self) -> Tensor:
@@ -211,11 +217,12 @@ class SkeletonSequence(Data):
         Raises:
             IndexError: If the clip has no such frame or body.
         """
-        return Data(x=self.bodies[body, t], edge_index=self._layout.edge_index())
+        edge_index = self._layout.edge_index().to(self.x.device)
+        return Data(x=self.bodies[body, t], edge_index=edge_index)
 
     def to_frames(self) -> list[Data]:
         """All frames as ordinary PyG graphs sharing one ``edge_index``, body-major."""
-        edge_index = self._layout.edge_index()
+        edge_index = self._layout.edge_index().to(self.x.device)
         return [Data(x=x, edge_index=edge_index) for x in self.x]
 
     def with_bodies(self, bodies: Tensor) -> SkeletonSequence:
@@ -237,6 +244,21 @@ class SkeletonSequence(Data):
     def _layout(self) -> Skeleton:
         name = self.skeleton if isinstance(self.skeleton, str) else self.skeleton[0]
         return Skeleton.get(name)
+
+
+def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tensor]:
+    """Bodies of several clips as one tensor, zero padded in time only if clips differ in length.
+
+    Shapes:
+        - **output:** bodies ``[M, T_max, V, C]``, the clip each body belongs to ``[M]``, and the
+          number of frames of each clip ``[B]``
+    """
+    bodies = [clip.bodies for clip in clips]
+    counts = torch.tensor([body.size(0) for body in bodies])
+    lengths = torch.tensor([body.size(1) for body in bodies])
+    longest = int(lengths.max())
+    padded = [F.pad(body, (0, 0, 0, 0, 0, longest - body.size(1))) for body in bodies]
+    return torch.cat(padded), torch.arange(len(clips)).repeat_interleave(counts), lengths
 
 
 # What a pickled clip consists of: without this, `torch.load(..., weights_only=True)` refuses it.

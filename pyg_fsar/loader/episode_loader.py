@@ -1,0 +1,136 @@
+"""From a dataset to episodes, ready for the model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pyg_fsar.data import Episode, SkeletonSequence
+from pyg_fsar.loader.episode_sampler import EpisodeSampler
+
+__all__ = ["EpisodeLoader"]
+
+
+class EpisodeLoader(DataLoader):
+    r"""Loads the episodes that an :class:`EpisodeSampler` draws.
+
+    An episode with its random transforms depends on ``(seed, epoch, episode)`` alone: not on the
+    number of workers or ranks, nor on the global random state, which stays as it was.
+
+    Args:
+        dataset: A dataset of this package, or any sequence of labelled
+            :class:`~pyg_fsar.data.SkeletonSequence`. If it has ``__getitems__``, an episode's
+            clips are read with one call.
+        n_way: Number of classes of an episode.
+        k_shot: Number of support clips of a class.
+        n_query: Number of query clips of a class.
+        num_episodes: Number of episodes of an epoch, over all ranks.
+        seed: Seed, not negative.
+        rank: Number of this process.
+        world_size: Number of processes.
+        **kwargs: Further arguments of :class:`torch.utils.data.DataLoader`, such as
+            ``num_workers``, ``persistent_workers`` or ``pin_memory``.
+
+    Raises:
+        ValueError: If a clip has no label, or for what :class:`EpisodeSampler` refuses.
+
+    .. note::
+        A loader wrapped by ``Fabric.setup_dataloaders`` counts its own iterations and calls
+        ``set_epoch`` with that number, which is wrong after a resume. Shard with ``rank`` and
+        ``world_size`` and move episodes with ``Fabric.to_device`` instead.
+
+    Example:
+        >>> loader = EpisodeLoader(dataset, n_way=5, k_shot=1, num_episodes=1000)
+        >>> for epoch in range(100):
+        ...     loader.set_epoch(epoch)
+        ...     for episode in loader:
+        ...         ...
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | Sequence[SkeletonSequence],
+        n_way: int = 5,
+        k_shot: int = 1,
+        n_query: int = 10,
+        num_episodes: int = 1000,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        sampler = EpisodeSampler(
+            _labels(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
+        )
+        # A loader without a generator of its own draws from the global one at every iteration.
+        kwargs.setdefault("generator", torch.Generator())
+        super().__init__(
+            _Episodes(dataset, n_way * k_shot, seed),  # type: ignore[arg-type]
+            sampler=sampler,
+            batch_size=None,
+            **kwargs,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose episodes the next iteration loads."""
+        self.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+
+
+class _Episodes:
+    """A dataset of clips as the mapping from a list of clip numbers to their episode."""
+
+    def __init__(
+        self, dataset: Dataset | Sequence[SkeletonSequence], num_support: int, seed: int
+    ) -> None:
+        self.dataset, self.num_support, self.seed = dataset, num_support, seed
+
+    def __getitem__(self, numbers: list[int]) -> Episode:
+        # Workers know neither epoch nor episode number, but both are in the clips drawn.
+        seed = int(np.random.SeedSequence((self.seed, *numbers)).generate_state(1)[0])
+        with _seeded(seed):
+            clips = _gather(self.dataset, numbers)
+        return Episode.from_clips(clips[: self.num_support], clips[self.num_support :])
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the CPU generators that a transform may use, and put their states back at the end."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=()):
+            # torch.manual_seed would reset the generators of all devices, too.
+            torch.default_generator.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _gather(
+    dataset: Dataset | Sequence[SkeletonSequence], numbers: list[int]
+) -> list[SkeletonSequence]:
+    if hasattr(dataset, "__getitems__"):
+        return dataset.__getitems__(numbers)
+    return [dataset[number] for number in numbers]
+
+
+def _labels(dataset: Dataset | Sequence[SkeletonSequence]) -> Sequence[int] | Tensor:
+    if hasattr(dataset, "labels"):
+        return dataset.labels
+    clips = [dataset[number] for number in range(len(dataset))]  # type: ignore[arg-type]
+    for number, clip in enumerate(clips):
+        if clip.y is None:
+            raise ValueError(
+                f"clip {number} of the dataset has no label; give one with "
+                "SkeletonSequence.from_bodies(..., y=label)"
+            )
+    return [int(clip.y) for clip in clips]

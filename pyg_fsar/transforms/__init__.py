@@ -1,0 +1,39 @@
+"""Transforms of clips, and of ordinary graphs where that makes sense; none modifies its input."""
+
+from pyg_fsar.transforms.align_view import AlignView
+from pyg_fsar.transforms.center_on_joint import CenterOnJoint
+from pyg_fsar.transforms.drop_edge import DropEdge
+from pyg_fsar.transforms.fill_missing_joints import FillMissingJoints
+from pyg_fsar.transforms.joints_to_bones import JointsToBones
+from pyg_fsar.transforms.joints_to_motion import JointsToMotion
+from pyg_fsar.transforms.pair_norm import PairNorm
+from pyg_fsar.transforms.random_jitter import RandomJitter
+from pyg_fsar.transforms.random_mirror import RandomMirror
+from pyg_fsar.transforms.random_rotate import RandomRotate
+from pyg_fsar.transforms.random_scale import RandomScale
+from pyg_fsar.transforms.random_shear import RandomShear
+from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
+from pyg_fsar.transforms.rank_max import RankMax
+from pyg_fsar.transforms.resample_frames import ResampleFrames
+from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
+from pyg_fsar.transforms.select_bodies import SelectBodies
+
+__all__ = [
+    "AlignView",
+    "CenterOnJoint",
+    "DropEdge",
+    "FillMissingJoints",
+    "JointsToBones",
+    "JointsToMotion",
+    "PairNorm",
+    "RandomJitter",
+    "RandomMirror",
+    "RandomRotate",
+    "RandomScale",
+    "RandomShear",
+    "RandomTemporalCrop",
+    "RankMax",
+    "ResampleFrames",
+    "ScaleByTorso",
+    "SelectBodies",
+]

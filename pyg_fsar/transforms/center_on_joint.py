@@ -1,0 +1,59 @@
+"""Moving a clip so that one joint lies at the origin."""
+
+from __future__ import annotations
+
+import torch
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.transforms.utils import coordinates, move_joints, present
+
+__all__ = ["CenterOnJoint"]
+
+
+@functional_transform("skeleton_center_on_joint")
+class CenterOnJoint(BaseTransform):
+    r"""Subtracts the position of a joint of the main body from all bodies (functional name:
+    :obj:`skeleton_center_on_joint`).
+
+    The main body is the first that has the joint at all. All bodies move alike, so two people
+    keep their distance. A clip in which no body has the joint stays as it is.
+
+    Args:
+        joint: Name or number of the joint; by default the skeleton's centre.
+        mode: ``"first"`` subtracts one position, that of the first frame which has the joint: where
+            a person goes is part of what he does, and a jump stays a jump. ``"frame"`` subtracts
+            the position in each frame (in a frame without the joint, where it was last seen), which
+            leaves the pose alone.
+
+    Raises:
+        ValueError: If the mode is unknown, or later if the skeleton has no such joint.
+    """
+
+    def __init__(self, joint: str | int | None = None, mode: str = "first") -> None:
+        if mode not in ("first", "frame"):
+            raise ValueError(f"unknown mode '{mode}'; known are first, frame")
+        self.joint, self.mode = joint, mode
+
+    def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
+        layout = Skeleton.get(clip.skeleton)
+        joint = layout.center if self.joint is None else layout.joint(self.joint)
+        seen = present(clip)[..., joint]
+        if not bool(seen.any()):
+            return clip
+        body = int(seen.any(dim=1).int().argmax())
+        first = int(seen[body].int().argmax())
+        if self.mode == "first":
+            origin = coordinates(clip)[body, first, joint]
+        else:
+            frame = torch.arange(seen.size(1), device=seen.device)
+            last_seen = frame.where(seen[body], first).cummax(dim=0).values
+            origin = coordinates(clip)[body, last_seen, joint].unsqueeze(1)
+        centered = move_joints(clip, coordinates(clip) - origin)
+        centered.centered_on = joint
+        return centered
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(joint={self.joint!r}, mode={self.mode!r})"

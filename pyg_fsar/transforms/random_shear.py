@@ -1,0 +1,40 @@
+"""Random shear."""
+
+from __future__ import annotations
+
+import torch
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.transforms.utils import coordinates, move_joints
+
+__all__ = ["RandomShear"]
+
+
+@functional_transform("skeleton_random_shear")
+class RandomShear(BaseTransform):
+    r"""Shears a clip about the origin, the same in all frames and bodies (functional name:
+    :obj:`skeleton_random_shear`).
+
+    Every coordinate gets random shares of the other ones added.
+
+    Args:
+        shear: Largest share.
+
+    Raises:
+        ValueError: If the share is negative.
+    """
+
+    def __init__(self, shear: float = 0.2) -> None:
+        if shear < 0:
+            raise ValueError(f"shear must not be negative, got {shear}")
+        self.shear = shear
+
+    def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
+        old = coordinates(clip)
+        matrix = (2 * torch.rand(old.size(-1), old.size(-1)) - 1) * self.shear
+        return move_joints(clip, old @ matrix.fill_diagonal_(1).to(old))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.shear})"

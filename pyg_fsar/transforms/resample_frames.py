@@ -1,0 +1,67 @@
+"""Bringing clips to one number of frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.transforms.utils import present
+
+__all__ = ["ResampleFrames"]
+
+MODES = ("random_segments", "uniform", "linear")
+
+
+@functional_transform("skeleton_resample_frames")
+class ResampleFrames(BaseTransform):
+    r"""Brings a clip to a given number of frames (functional name:
+    :obj:`skeleton_resample_frames`).
+
+    Args:
+        num_frames: Number of frames wanted. From a shorter clip, frames are repeated evenly.
+        mode: ``"random_segments"`` cuts the clip into that many equal segments and takes a random
+            frame of each, as in "Temporal Segment Networks" (ECCV 2016): for training.
+            ``"uniform"`` takes the frame at the centre of each segment: for evaluation.
+            ``"linear"`` interpolates between frames, first and last frame included; where a joint
+            is missing in one of two frames, the nearer frame alone counts.
+
+    Raises:
+        ValueError: If the number is not positive or the mode unknown.
+    """
+
+    def __init__(self, num_frames: int, mode: str = "random_segments") -> None:
+        if num_frames < 1:
+            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+        if mode not in MODES:
+            raise ValueError(f"unknown mode '{mode}'; known are {', '.join(MODES)}")
+        self.num_frames, self.mode = num_frames, mode
+
+    def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
+        if self.mode == "linear":
+            return clip.with_bodies(self._interpolate(clip))
+        # Whole numbers throughout: rounding must not let two segments share a frame.
+        edges = torch.arange(self.num_frames + 1) * clip.num_frames
+        if self.mode == "uniform":
+            frames = (edges[:-1] + edges[1:]) // (2 * self.num_frames)
+        else:
+            starts = edges // self.num_frames
+            offsets = torch.rand(self.num_frames) * starts.diff()
+            # rand may round up to 1; the largest offset must stay below the segment's length.
+            frames = starts[:-1] + offsets.long().minimum((starts.diff() - 1).clamp(min=0))
+        return clip.with_bodies(clip.bodies[:, frames.to(clip.x.device)])
+
+    def _interpolate(self, clip: SkeletonSequence) -> Tensor:
+        bodies, there = clip.bodies, present(clip)
+        position = torch.linspace(0, clip.num_frames - 1, self.num_frames, device=bodies.device)
+        before, after = position.floor().long(), position.ceil().long()
+        nearer = bodies[:, position.round().long()]
+        weight = (position - before).to(bodies).view(-1, 1, 1)
+        mixed = bodies[:, before].lerp(bodies[:, after], weight)
+        both = there[:, before] & there[:, after]
+        return torch.where(both.unsqueeze(-1), mixed, nearer)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.num_frames}, mode={self.mode!r})"

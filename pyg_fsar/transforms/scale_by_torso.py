@@ -1,0 +1,31 @@
+"""Making people the same size."""
+
+from __future__ import annotations
+
+import torch
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.transforms.utils import coordinates, move_joints, torso
+
+__all__ = ["ScaleByTorso"]
+
+
+@functional_transform("skeleton_scale_by_torso")
+class ScaleByTorso(BaseTransform):
+    r"""Divides coordinates by the torso length, so that body size drops out (functional name:
+    :obj:`skeleton_scale_by_torso`).
+
+    The torso length is the distance from between the shoulders to between the hips, the median over
+    all frames and bodies that have these joints. One number scales the whole clip about the origin;
+    a clip without such a frame stays as it is.
+
+    Raises:
+        ValueError: If the skeleton has no joints named as shoulders and hips.
+    """
+
+    def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
+        _, spine, there = torso(clip)
+        length = spine.norm(dim=-1).masked_fill(~there, torch.nan).nanmedian()
+        return move_joints(clip, coordinates(clip) / length.where(length > 0, 1.0))

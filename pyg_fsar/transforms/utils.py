@@ -1,0 +1,107 @@
+"""The rules that all transforms of this package share, for those who write their own.
+
+- Coordinates are the first :attr:`pyg_fsar.Skeleton.dims` channels. Other channels, such as the
+  score of a 2D pose estimator, belong to the joint but not to its place: geometry leaves them.
+- A joint is missing in a frame if its channels are all zero or one is NaN. Moving a body moves the
+  joints that are there; a missing joint keeps its mark, for it is nowhere.
+- The body's axes are those of a Kinect camera: x to the right of a person who faces the camera, y
+  up, z away from the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["coordinates", "map_features", "move_joints", "present", "torso", "with_coordinates"]
+
+
+def coordinates(clip: SkeletonSequence) -> Tensor:
+    """The channels of a clip that are coordinates, as a view.
+
+    Shapes:
+        - **output:** ``[M, T, V, D]``, ``D`` being 2 or 3
+    """
+    return clip.bodies[..., : Skeleton.get(clip.skeleton).dims]
+
+
+def with_coordinates(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
+    """A clip with new coordinates for all joints, missing ones too; other channels stay.
+
+    Shapes:
+        - **new:** ``[M, T, V, D]``
+    """
+    return clip.with_bodies(torch.cat([new, clip.bodies[..., new.size(-1) :]], dim=-1))
+
+
+def move_joints(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
+    """A clip with new coordinates for the joints that are there; all else stays as it is.
+
+    Shapes:
+        - **new:** ``[M, T, V, D]``
+    """
+    old = clip.bodies[..., : new.size(-1)]
+    return with_coordinates(clip, new.where(present(clip).unsqueeze(-1), old))
+
+
+def present(clip: SkeletonSequence) -> Tensor:
+    """Which joints are there.
+
+    The joint that :class:`~pyg_fsar.transforms.CenterOnJoint` moved to the origin looks like a
+    missing one where there is no score beside it; it is there if its body is.
+
+    Shapes:
+        - **output:** bool ``[M, T, V]``
+    """
+    bodies = clip.bodies
+    there = bodies.abs().sum(dim=-1) > 0  # false for NaN, too
+    if "centered_on" in clip and bodies.size(-1) <= Skeleton.get(clip.skeleton).dims:
+        there[..., clip.centered_on] = there.any(dim=-1)
+    return there
+
+
+def torso(clip: SkeletonSequence) -> tuple[Tensor, Tensor, Tensor]:
+    """The lines that tell where a body is turned and how large it is.
+
+    Shapes:
+        - **output:** the shoulder line, from left to right, ``[M, T, D]``; the spine, from between
+          the hips to between the shoulders, ``[M, T, D]``; whether all four joints are there, bool
+          ``[M, T]``
+
+    Raises:
+        ValueError: If the skeleton has no joints named as shoulders and hips.
+    """
+    layout = Skeleton.get(clip.skeleton)
+    names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    joints = [layout.joint(name) for name in names]
+    left_shoulder, right_shoulder, left_hip, right_hip = coordinates(clip)[:, :, joints].unbind(2)
+    spine = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
+    return right_shoulder - left_shoulder, spine, present(clip)[:, :, joints].all(dim=-1)
+
+
+def map_features(data: Data, function: Callable[[Tensor], Tensor]) -> Data:
+    """Apply a function of joint features to a graph, or to the coordinates of each frame of a clip.
+
+    Args:
+        data: A graph with ``x`` of shape ``[V, C]``, or a clip.
+        function: Maps ``[..., V, C]`` to the same shape.
+
+    Raises:
+        ValueError: If several graphs were batched, or a value is NaN or infinite.
+    """
+    if data.batch is not None:
+        raise ValueError("transforms take one graph or clip; apply them before batching")
+    is_clip = isinstance(data, SkeletonSequence)
+    x = coordinates(data) if is_clip else data.x
+    if not bool(x.isfinite().all()):
+        raise ValueError("joint features are NaN or infinite; apply FillMissingJoints first")
+    if is_clip:
+        return move_joints(data, function(x))
+    data.x = function(x)  # `data` is the copy that BaseTransform makes
+    return data
