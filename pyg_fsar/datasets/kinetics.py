@@ -1,0 +1,160 @@
+"""Kinetics-skeleton: OpenPose skeletons of the Kinetics videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.splits import class_split, draw_per_class
+from pyg_fsar.datasets.storage import RawClip
+
+__all__ = ["KineticsSkeleton"]
+
+NUM_JOINTS = 18
+MAX_BODIES = 2
+
+
+class KineticsSkeleton(SkeletonDataset):
+    r"""Kinetics-skeleton of "Spatial Temporal Graph Convolutional Networks for Skeleton-Based
+    Action Recognition" (AAAI 2018), in the few-shot split of "Learning Spatial-Preserved Skeleton
+    Representations for Few-Shot Action Recognition" (ECCV 2022).
+
+    Each clip is a JSON file. Items have the channels ``(x, y, score)``, ``x`` and ``y`` being
+    relative to the middle of the image, ``-0.5..0.5``; a joint with score zero is all zero. Of each
+    frame the two people with the highest mean score are kept, best first; who is who may therefore
+    change from frame to frame, as in all work on this data. Frames without people at the ends are
+    cut off, others stay as zeros.
+
+    Labels are the files' ``label_index``. The few-shot classes are 1 to 120: 20 for validation,
+    20 for the test, the others for training.
+
+    Args:
+        root: Folder of the JSON files or of folders with them, such as ``kinetics_train`` and
+            ``kinetics_val``. Labels come from ``*_label.json`` beside them, else from the clips.
+        split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for all clips of all classes.
+        clips_per_class: Draw so many clips of each class; the paper takes 100. By default all.
+        seed: Seed of that draw.
+        transform: Applied to each clip on access.
+        processed_dir: As for :class:`~pyg_fsar.datasets.SkeletonDataset`.
+        num_workers: Likewise.
+        force_reload: Likewise.
+
+    Raises:
+        FileNotFoundError: If ``root`` has no JSON files.
+        ValueError: If the split is unknown.
+    """
+
+    VAL_CLASSES: ClassVar[tuple[int, ...]] = (
+        *(4, 7, 10, 36, 37, 42, 44, 45, 55, 56),
+        *(61, 88, 94, 98, 103, 104, 106, 108, 116, 120),
+    )
+    TEST_CLASSES: ClassVar[tuple[int, ...]] = (
+        *(3, 22, 35, 46, 53, 54, 57, 60, 62, 80),
+        *(81, 92, 96, 99, 100, 101, 107, 112, 114, 115),
+    )
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        clips_per_class: int | None = None,
+        seed: int = 2022,
+        transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
+        processed_dir: str | Path | None = None,
+        num_workers: int | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        classes = class_split(split, range(1, 121), self.VAL_CLASSES, self.TEST_CLASSES)
+        super().__init__(
+            root=root,
+            skeleton="openpose18",
+            transform=transform,
+            processed_dir=processed_dir,
+            num_workers=num_workers,
+            force_reload=force_reload,
+        )
+        labels, action = self.store.labels, self.store.metadata["action"]
+        for label, clip in zip(*np.unique(labels, return_index=True), strict=True):
+            self.class_names[label] = str(action[clip])
+        keep = np.isin(labels, classes) | (split == "all")
+        if clips_per_class is not None:
+            keep &= draw_per_class(labels, self.store.names, clips_per_class, seed)
+        self._select(keep)
+
+    def raw_files(self) -> list[str]:
+        """The JSON files of the clips, in the root and the folders in it."""
+        _label_table.cache_clear()  # the files may have changed since another dataset read them
+        root = Path(self.root)
+        paths = [*root.glob("*.json"), *root.glob("*/*.json")]
+        clips = [path for path in paths if not path.stem.endswith("_label")]
+        if not clips:
+            raise FileNotFoundError(
+                f"found no *.json in {root} or its folders; download Kinetics-skeleton as told at "
+                "https://github.com/yysijie/st-gcn and unpack it there"
+            )
+        return sorted(path.relative_to(root).as_posix() for path in clips)
+
+    def read_raw(self, file: str) -> Iterator[RawClip]:
+        """The one clip of a file."""
+        path = Path(self.root, file)
+        content = json.loads(path.read_bytes())
+        try:
+            entry = _label_table(Path(self.root)).get(path.stem, content)
+            label, action = int(entry["label_index"]), str(entry.get("label", ""))
+            bodies = _bodies(content["data"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not in the format of Kinetics-skeleton: {error!r}") from error
+        if label < 0:
+            raise ValueError(f"label_index is {label}, which stands for a clip without people")
+        yield RawClip(path.stem, bodies, label, {"action": action or str(label)})
+
+
+def _bodies(frames: list[dict[str, Any]]) -> np.ndarray:
+    """People of all frames, ``[2, T, 18, 3]``."""
+    people = [
+        (int(frame["frame_index"]), person) for frame in frames for person in frame["skeleton"]
+    ]
+    if not people:
+        raise ValueError("nobody is seen in this clip")
+    for _, person in people:
+        if len(person["pose"]) != 2 * NUM_JOINTS or len(person["score"]) != NUM_JOINTS:
+            raise ValueError(
+                f"a pose has {len(person['pose'])} numbers and {len(person['score'])} scores, "
+                f"which is not the layout of {NUM_JOINTS} joints"
+            )
+    index = np.array([frame for frame, _ in people])
+    score = np.array([person["score"] for _, person in people], dtype=np.float32)
+    pose = np.array([person["pose"] for _, person in people], dtype=np.float32)
+    pose = np.where(score[..., None] > 0, pose.reshape(-1, NUM_JOINTS, 2) - 0.5, 0)
+
+    # By frame and then by falling confidence; the rank is the position within the frame.
+    order = np.lexsort((-score.mean(axis=1), index))
+    index = index[order]
+    rank = np.arange(len(index)) - np.searchsorted(index, index)
+    kept = rank < MAX_BODIES
+    index, rank, order = index[kept], rank[kept], order[kept]
+
+    bodies = np.zeros((MAX_BODIES, index[-1] - index[0] + 1, NUM_JOINTS, 3), dtype=np.float32)
+    bodies[rank, index - index[0], :, :2] = pose[order]
+    bodies[rank, index - index[0], :, 2] = score[order]
+    return bodies
+
+
+@lru_cache(maxsize=1)
+def _label_table(root: Path) -> dict[str, dict[str, Any]]:
+    """Entries of all label files of a root, by the name of the clip; one root at a time."""
+    table: dict[str, dict[str, Any]] = {}
+    beside = root.parent / f"{root.name}_label.json"
+    for path in (*sorted(root.glob("*_label.json")), *([beside] if beside.is_file() else [])):
+        try:
+            table |= json.loads(path.read_bytes())
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"the label file {path} is malformed: {error}") from error
+    return table

@@ -1,0 +1,157 @@
+"""UTD-MHAD: 27 actions before a Kinect v1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.splits import class_split
+from pyg_fsar.datasets.storage import RawClip
+
+__all__ = ["UTDMHAD"]
+
+FILE_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
+
+
+class UTDMHAD(SkeletonDataset):
+    r"""Skeletons of "UTD-MHAD: A Multimodal Dataset for Human Action Recognition Utilizing a Depth
+    Camera and a Wearable Inertial Sensor" (ICIP 2015).
+
+    861 clips of one body with 20 joints in metres: 27 actions, 8 subjects, up to 4 trials. The
+    label of action ``a1`` is 0. Items have the attributes ``subject`` and ``trial``. The few-shot
+    split of classes is this package's own, drawn once at random (:attr:`SPLIT_SEED`): 15 classes
+    for training, 5 for validation, 7 for the test. Reading the files needs SciPy.
+
+    Args:
+        root: Folder that holds ``Skeleton/a1_s1_t1_skeleton.mat`` and so on, or the ``.mat`` files
+            themselves.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        transform: Applied to each clip on access.
+        processed_dir: As for :class:`~pyg_fsar.datasets.SkeletonDataset`.
+        num_workers: Likewise.
+        force_reload: Likewise.
+
+    Raises:
+        FileNotFoundError: If ``root`` has no such files.
+        ValueError: If the split is unknown.
+    """
+
+    CLASS_NAMES: ClassVar[tuple[str, ...]] = (
+        "right arm swipe to the left",
+        "right arm swipe to the right",
+        "right hand wave",
+        "two hand front clap",
+        "right arm throw",
+        "cross arms in the chest",
+        "basketball shoot",
+        "right hand draw x",
+        "right hand draw circle (clockwise)",
+        "right hand draw circle (counter clockwise)",
+        "draw triangle",
+        "bowling (right hand)",
+        "front boxing",
+        "baseball swing from right",
+        "tennis right hand forehand swing",
+        "arm curl (two arms)",
+        "tennis serve",
+        "two hand push",
+        "right hand knock on door",
+        "right hand catch an object",
+        "right hand pick up and throw",
+        "jogging in place",
+        "walking in place",
+        "sit to stand",
+        "stand to sit",
+        "forward lunge (left foot forward)",
+        "squat (two arms stretch out)",
+    )
+    #: ``numpy.random.default_rng(SPLIT_SEED).permutation(27)``: the first 15 are for training, the
+    #: next 5 for validation, the last 7 for the test.
+    SPLIT_SEED: ClassVar[int] = 2022
+    TRAIN_CLASSES: ClassVar[tuple[int, ...]] = (
+        1,
+        4,
+        7,
+        9,
+        10,
+        11,
+        12,
+        13,
+        18,
+        20,
+        22,
+        23,
+        24,
+        25,
+        26,
+    )
+    VAL_CLASSES: ClassVar[tuple[int, ...]] = (3, 14, 15, 16, 19)
+    TEST_CLASSES: ClassVar[tuple[int, ...]] = (0, 2, 5, 6, 8, 17, 21)
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
+        processed_dir: str | Path | None = None,
+        num_workers: int | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        classes = class_split(split, range(27), self.VAL_CLASSES, self.TEST_CLASSES)
+        super().__init__(
+            root=root,
+            skeleton="kinect20",
+            class_names=self.CLASS_NAMES,
+            transform=transform,
+            processed_dir=processed_dir,
+            num_workers=num_workers,
+            force_reload=force_reload,
+        )
+        self._select(np.isin(self.store.labels, classes))
+
+    def raw_files(self) -> list[str]:
+        """The ``.mat`` files, by action, subject and trial."""
+        root = Path(self.root)
+        for folder in (root / "Skeleton", root, root / "raw"):
+            found = {path: FILE_NAME.fullmatch(path.name) for path in folder.glob("*.mat")}
+            numbers = {path: tuple(map(int, m.groups())) for path, m in found.items() if m}
+            if numbers:
+                paths = sorted(numbers, key=numbers.__getitem__)
+                return [path.relative_to(root).as_posix() for path in paths]
+        raise FileNotFoundError(
+            f"found no a*_s*_t*_skeleton.mat in {root}, {root / 'Skeleton'} or {root / 'raw'}; "
+            "download the skeleton data from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html "
+            "and unpack it there"
+        )
+
+    def read_raw(self, file: str) -> Iterator[RawClip]:
+        """The one clip of a file."""
+        try:
+            from scipy.io import loadmat
+        except ImportError as error:
+            raise ImportError(
+                "reading UTD-MHAD needs SciPy: pip install pyg-fsar[examples]"
+            ) from error
+        match = FILE_NAME.fullmatch(Path(file).name)
+        assert match is not None  # `raw_files` lists no others
+        action, subject, trial = map(int, match.groups())
+        try:
+            joints = loadmat(Path(self.root, file), variable_names=["d_skel"])["d_skel"]
+        except OSError:
+            raise
+        except Exception as error:  # SciPy raises whatever its parser meets in a broken file
+            raise ValueError(f"not a whole .mat file with 'd_skel' ({error!r})") from error
+        if joints.ndim != 3 or joints.shape[1] != 3:
+            raise ValueError(f"d_skel must be (20, 3, frames), got {joints.shape}")
+        yield RawClip(
+            name=f"a{action}_s{subject}_t{trial}",
+            bodies=joints.transpose(2, 0, 1)[None],
+            label=action - 1,
+            metadata={"subject": subject, "trial": trial},
+        )

@@ -1,0 +1,249 @@
+"""Making a store, in memory or on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pyg_fsar.datasets.storage import (
+    FORMAT,
+    FRAMES,
+    INDEX,
+    INFO,
+    JOURNAL,
+    META,
+    SKIPPED,
+    RawClip,
+    SkeletonStore,
+    store_folders,
+)
+
+__all__ = ["ClipCollector", "StoreWriter"]
+
+# A clip in the index: name, label, number of bodies, number of frames M * T, metadata.
+Row = Sequence[Any]
+NUM_FRAMES = 3
+
+
+class ClipCollector:
+    """Takes clips one by one and makes a store of them in memory.
+
+    Args:
+        info: What the store is made with: its layout and settings, JSON values only.
+    """
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        self.info: dict[str, Any] = {"format": FORMAT, **info}
+        self.sources: list[str] = []
+        self._frame_shape: list[int] | None = None  # [V, C], set by the first clip
+        self._keys: list[str] | None = None  # of the metadata, likewise
+        self._clips: list[Row] = []
+        self._num_frames = 0
+        self._skipped: list[tuple[str, str]] = []
+        self._frames: list[np.ndarray] = []
+        # Of the raw file in work; they count once it is committed.
+        self._open_clips: list[Row] = []
+        self._open_skipped: list[str] = []
+
+    def append(self, clip: RawClip) -> None:
+        """Take a clip of the raw file in work, or note why it does not fit the others."""
+        M, T, V, C = clip.bodies.shape
+        keys = sorted(clip.metadata)
+        if self._frame_shape not in (None, [V, C]):
+            self.skip(f"clip '{clip.name}' has frames {[V, C]}, the others {self._frame_shape}")
+        elif self._keys not in (None, keys):
+            self.skip(f"clip '{clip.name}' has metadata {keys}, the others {self._keys}")
+        else:
+            self._frame_shape, self._keys = [V, C], keys
+            self._write(np.ascontiguousarray(clip.bodies.reshape(M * T, V, C), dtype="<f4"))
+            self._open_clips.append((clip.name, int(clip.label), M, M * T, dict(clip.metadata)))
+
+    def skip(self, reason: str) -> None:
+        """Note that the raw file in work, or a clip of it, is left out."""
+        self._open_skipped.append(" ".join(reason.split()))
+
+    def commit(self, source: str) -> None:
+        """Finish the raw file in work: what was taken from it is now part of the store."""
+        self.sources.append(source)
+        self._clips += self._open_clips
+        self._num_frames += sum(row[NUM_FRAMES] for row in self._open_clips)
+        self._skipped += [(source, reason) for reason in self._open_skipped]
+        self._open_clips, self._open_skipped = [], []
+
+    def finish(self) -> SkeletonStore:
+        """Make the store.
+
+        Raises:
+            ValueError: If no clip was taken.
+        """
+        columns, metadata = self._columns()
+        return SkeletonStore(
+            frames=np.concatenate(self._frames),
+            **columns,  # type: ignore[arg-type]
+            metadata=metadata,
+            skipped=self._skipped,
+            info=self.info,
+        )
+
+    def _write(self, frames: np.ndarray) -> None:
+        self._frames.append(frames)
+
+    def _columns(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        if not self._clips:
+            reasons = "".join(f"\n  {file}: {reason}" for file, reason in self._skipped[:5])
+            raise ValueError(
+                f"none of {len(self.sources)} raw files holds a clip that can be used{reasons}"
+            )
+        names, labels, num_bodies, num_frames, metadata = zip(*self._clips, strict=True)
+        columns = {
+            "offsets": np.cumsum([0, *num_frames], dtype=np.int64),
+            "num_bodies": np.array(num_bodies, dtype=np.int64),
+            "labels": np.array(labels, dtype=np.int64),
+            "names": np.array(names, dtype=np.str_),
+            "sources": np.array(self.sources, dtype=np.str_),
+        }
+        return columns, {key: np.array([row[key] for row in metadata]) for key in metadata[0]}
+
+
+class StoreWriter(ClipCollector):
+    """Writes a store to disk as clips arrive, so it may be larger than memory.
+
+    All is written to a hidden folder beside the target, which takes the target's name only when
+    whole. A journal there tells which raw files are finished: a run that was interrupted is taken
+    up where it stopped, if the settings and the raw files before that point are still the same.
+    Only one process at a time may write a store: use it under :func:`store_lock`.
+
+    Args:
+        path: Folder of the store to be made. One that exists stays until the new one is whole.
+        info: As for :class:`ClipCollector`.
+        sources: All raw files, in the order in which they will be committed. Those that an
+            interrupted run has committed are in :attr:`sources` from the start.
+        resume: Take up an interrupted run.
+
+    Raises:
+        OSError: If the disk is full, here and in every method; the message tells what is needed.
+            What was committed is kept for the next run.
+    """
+
+    def __init__(
+        self, path: str | Path, info: Mapping[str, Any], sources: Sequence[str], resume: bool = True
+    ) -> None:
+        super().__init__(info)
+        self.path = Path(path)
+        self.partial, _ = store_folders(self.path)
+        self.num_sources = len(sources)
+        with self._explaining_full_disk():
+            journal_size = self._read_journal(sources) if resume else 0
+            if not journal_size:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                self.partial.mkdir(parents=True)
+                journal_size = (self.partial / JOURNAL).write_bytes(self._journal_header())
+            # Cut off what an interruption left unfinished.
+            self._frames_file: BinaryIO = (self.partial / FRAMES).open("ab")
+            self._frames_file.truncate(self._num_bytes())
+            self._journal_file: BinaryIO = (self.partial / JOURNAL).open("ab")
+            self._journal_file.truncate(journal_size)
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._frames_file, self._journal_file):
+            with contextlib.suppress(OSError):  # closing tries again to write to a full disk
+                file.close()
+        if not self._clips:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def commit(self, source: str) -> None:
+        """Finish the raw file in work: a later run need not read it again."""
+        entry = [source, self._frame_shape, self._keys, self._open_clips, self._open_skipped]
+        line = json.dumps(entry, default=np.generic.item).encode() + b"\n"
+        with self._explaining_full_disk():
+            # Frames first: what the journal names must be there.
+            self._frames_file.flush()
+            self._journal_file.write(line)
+            self._journal_file.flush()
+        super().commit(source)
+
+    def finish(self) -> SkeletonStore:
+        """Give the finished store its name and open it.
+
+        Raises:
+            ValueError: If no clip was taken.
+        """
+        columns, metadata = self._columns()
+        columns |= {META + key: column for key, column in metadata.items()}
+        info = {**self.info, "frame_shape": self._frame_shape}
+        with self._explaining_full_disk():
+            np.savez(self.partial / INDEX, **columns)  # type: ignore[arg-type]
+            (self.partial / INFO).write_text(json.dumps(info, indent=1))
+            (self.partial / SKIPPED).write_text(json.dumps(self._skipped, indent=1))
+            for name in (FRAMES, INDEX, INFO, SKIPPED):
+                with (self.partial / name).open("rb+") as file:
+                    os.fsync(file.fileno())
+            _, backup = store_folders(self.path)
+            if self.path.exists():
+                self.path.rename(backup)
+            self.partial.rename(self.path)
+        shutil.rmtree(backup, ignore_errors=True)
+        (self.path / JOURNAL).unlink(missing_ok=True)
+        return SkeletonStore.open(self.path)
+
+    def _write(self, frames: np.ndarray) -> None:
+        with self._explaining_full_disk():
+            self._frames_file.write(frames.data)
+
+    def _num_bytes(self) -> int:
+        return 4 * self._num_frames * int(np.prod(self._frame_shape or 0))
+
+    def _journal_header(self) -> bytes:
+        return json.dumps(self.info).encode() + b"\n"
+
+    def _read_journal(self, sources: Sequence[str]) -> int:
+        """Take over what an interrupted run has finished; return how much of its journal holds."""
+        try:
+            header, *lines = (self.partial / JOURNAL).read_bytes().splitlines(keepends=True)
+            num_bytes = (self.partial / FRAMES).stat().st_size
+        except (FileNotFoundError, ValueError):  # interrupted before there was anything
+            return 0
+        if header != self._journal_header():
+            return 0
+        size = len(header)
+        for line, source in zip(lines, sources, strict=False):
+            if not line.endswith(b"\n"):
+                break
+            name, shape, keys, clips, skipped = json.loads(line)
+            needed = 4 * int(np.prod(shape or 0)) * sum(row[NUM_FRAMES] for row in clips)
+            if name != source or self._num_bytes() + needed > num_bytes:
+                break
+            self._frame_shape, self._keys = shape, keys
+            self._open_clips, self._open_skipped = clips, skipped
+            super().commit(source)
+            size += len(line)
+        return size
+
+    @contextlib.contextmanager
+    def _explaining_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            done, free = len(self.sources), shutil.disk_usage(self.path.parent).free
+            rest = self._num_bytes() * (self.num_sources - done) // max(done, 1)
+            needed = f", about {rest / 2**20:.0f} MiB more are needed" if done else ""
+            raise OSError(
+                error.errno,
+                f"no space left for the store in {self.path.parent}: {free / 2**20:.0f} MiB are "
+                f"free{needed}. Free some space there, or pass a processed_dir on another disk, "
+                f"and run again; the {done} of {self.num_sources} raw files read so far are kept "
+                "there and not read again",
+            ) from error
