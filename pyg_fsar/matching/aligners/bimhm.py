@@ -1,0 +1,41 @@
+"""Bidirectional mean Hausdorff metric."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+
+__all__ = ["bimhm"]
+
+
+def bimhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+    r"""Bi-MHM of "Hybrid Relation Guided Set Matching for Few-shot Action Recognition" (CVPR 2022):
+    each frame goes to the nearest of the other clip, whatever their order.
+
+    .. math::
+        \frac{1}{2} \Big( \frac{1}{N} \sum_i \min_j d_{i,j} +
+        \frac{1}{M} \sum_j \min_i d_{i,j} \Big)
+
+    Args:
+        cost: Frame costs.
+        lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
+
+    Shapes:
+        - **cost:** ``[..., N, M]``
+        - **output:** ``[...]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If a shape or length does not fit.
+    """
+    cost = check_cost(cost)
+    if lengths is None:
+        return 0.5 * (cost.amin(-1).mean(-1) + cost.amin(-2).mean(-1))
+    n, m = pair_lengths(cost, lengths)
+    mask = inside(cost, n, m)
+    cost = cost.masked_fill(~mask, torch.inf)
+    to_support = cost.amin(-1).masked_fill(~mask.any(-1), 0).sum(-1) / n
+    to_query = cost.amin(-2).masked_fill(~mask.any(-2), 0).sum(-1) / m
+    return 0.5 * (to_support + to_query)

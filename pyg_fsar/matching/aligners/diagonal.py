@@ -1,0 +1,48 @@
+"""No warping: frame t of the query meets frame t of the support."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+
+__all__ = ["diagonal"]
+
+
+def diagonal(cost: Tensor, reduce: str = "mean", lengths: PairLengths | None = None) -> Tensor:
+    r"""Cost of matching frames of the same index.
+
+    Args:
+        cost: Frame costs.
+        reduce: ``"mean"`` or ``"sum"`` over the frames.
+        lengths: True lengths ``(n, m)`` of padded pairs; ``n`` and ``m`` of a pair must be equal.
+
+    Shapes:
+        - **cost:** ``[..., T, T]``
+        - **output:** ``[...]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If ``reduce`` is unknown, query and support differ in length, or a shape or
+            length does not fit.
+    """
+    cost = check_cost(cost)
+    if reduce not in ("mean", "sum"):
+        raise ValueError(f"reduce must be 'mean' or 'sum', got '{reduce}'")
+    if lengths is not None:
+        n, m = pair_lengths(cost, lengths)
+        if bool((n != m).any()):
+            raise ValueError(_DIFFER.format(f"lengths {n[n != m][0]} and {m[n != m][0]}"))
+        cost = cost.masked_fill(~inside(cost, n, m), 0)
+        total = cost.diagonal(dim1=-2, dim2=-1).sum(-1)
+        return total / n if reduce == "mean" else total
+    if cost.size(-1) != cost.size(-2):
+        raise ValueError(_DIFFER.format(f"{cost.size(-2)} and {cost.size(-1)} frames"))
+    frames = cost.diagonal(dim1=-2, dim2=-1)
+    return frames.mean(-1) if reduce == "mean" else frames.sum(-1)
+
+
+_DIFFER = (
+    "matching without warping needs query and support of equal length, got {}; resample the clips "
+    "to one length or use an aligner that warps, such as dtw"
+)

@@ -1,0 +1,81 @@
+"""True lengths of padded pairs, which all aligners read in the same way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["PairLengths", "check_cost", "clean_pairs", "inside", "pair_lengths"]
+
+#: Number of query and of support frames of each pair, broadcastable to the batch shape of the cost.
+PairLengths = tuple[Tensor | int, Tensor | int]
+
+
+def check_cost(cost: Tensor) -> Tensor:
+    """Refuse what is not a cost ``[..., N, M]`` and bring half precision to float32.
+
+    Raises:
+        TypeError: If the cost is not a floating-point tensor.
+        ValueError: If it has fewer than two axes, or no row or column.
+    """
+    if not isinstance(cost, Tensor) or not cost.is_floating_point():
+        kind = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
+        raise TypeError(f"cost must be a floating-point tensor [..., N, M], got {kind}")
+    if cost.dim() < 2 or 0 in cost.shape[-2:]:
+        raise ValueError(
+            "cost must be [..., N, M] with at least one query and one support frame, got shape "
+            f"{tuple(cost.shape)}"
+        )
+    return cost if cost.dtype == torch.float64 else cost.float()
+
+
+def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
+    """Lengths as two integer tensors of the batch shape of a cost.
+
+    Values are checked on the CPU only, since reading them elsewhere would wait for the device.
+
+    Args:
+        cost: Frame costs ``[..., N, M]``.
+        lengths: Number of rows and columns of each pair, ``(n [...], m [...])``.
+
+    Raises:
+        TypeError: If lengths are not integers.
+        ValueError: If lengths are not a pair, do not broadcast to the batch shape, or lie outside
+            ``1..N`` and ``1..M``.
+    """
+    if not isinstance(lengths, tuple | list) or len(lengths) != 2:
+        raise ValueError("lengths must be a pair (n, m): the true rows and columns of each cost")
+    checked = []
+    for name, length, size in zip("nm", lengths, cost.shape[-2:], strict=True):
+        length = torch.as_tensor(length, device=cost.device)
+        if length.is_floating_point() or length.dtype == torch.bool:
+            raise TypeError(f"lengths {name} must be integers, got {length.dtype}")
+        try:
+            length = length.long().expand(cost.shape[:-2])
+        except RuntimeError as error:
+            raise ValueError(
+                f"lengths {name} of shape {tuple(length.shape)} do not broadcast to the batch "
+                f"shape {tuple(cost.shape[:-2])} of the cost"
+            ) from error
+        if length.device.type == "cpu" and not torch.compiler.is_compiling():
+            outside = length[(length < 1) | (length > size)]
+            if outside.numel():
+                raise ValueError(f"lengths {name} must lie in 1..{size}, got {int(outside[0])}")
+        checked.append(length)
+    return checked[0], checked[1]
+
+
+def inside(cost: Tensor, n: Tensor, m: Tensor) -> Tensor:
+    """Mask of the cells that belong to their pair, of the shape of the cost."""
+    row = torch.arange(cost.size(-2), device=cost.device)[:, None]
+    column = torch.arange(cost.size(-1), device=cost.device)
+    return (row < n[..., None, None]) & (column < m[..., None, None])
+
+
+def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Cost with zeros for its padding, whatever was there, and the two lengths of each pair."""
+    if lengths is None:
+        n, m = (torch.full(cost.shape[:-2], size, device=cost.device) for size in cost.shape[-2:])
+        return cost, n, m
+    n, m = pair_lengths(cost, lengths)
+    return cost.masked_fill(~inside(cost, n, m), 0), n, m

@@ -1,0 +1,67 @@
+"""Soft dynamic time warping."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from pyg_fsar.matching.aligners.lengths import PairLengths
+from pyg_fsar.matching.aligners.warping import alignment, warped
+
+__all__ = ["soft_alignment", "soft_dtw"]
+
+
+def soft_dtw(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | None = None) -> Tensor:
+    r"""Soft-DTW of "Soft-DTW: a Differentiable Loss Function for Time-Series" (ICML 2017).
+
+    .. math::
+        r_{i,j} = d_{i,j} + \min\nolimits_\gamma (r_{i-1,j-1}, r_{i-1,j}, r_{i,j-1}), \qquad
+        \min\nolimits_\gamma(a) = -\gamma \log \sum_k e^{-a_k / \gamma}
+
+    The gradient is exact; a second derivative is refused. Half precision is computed, and
+    returned, in float32. An infinite cost forbids a cell.
+
+    Args:
+        cost: Frame costs.
+        gamma: Smoothing; as it goes to 0 the value goes to :func:`dtw`.
+        lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
+            What lies beyond is never read, and gets no gradient.
+
+    Shapes:
+        - **cost:** ``[..., N, M]``
+        - **output:** ``[...]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If ``gamma`` is not positive, or a shape or length does not fit.
+    """
+    return warped(cost, _check_gamma(gamma), lengths)
+
+
+def soft_alignment(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | None = None) -> Tensor:
+    r"""Expected alignment under soft-DTW: the probability that a path visits a cell, which is the
+    gradient of :func:`soft_dtw` for the costs.
+
+    Not differentiable: a backward through it is refused.
+
+    Args:
+        cost: Frame costs.
+        gamma: Smoothing; as it goes to 0 the alignment goes to :func:`dtw_path`.
+        lengths: True lengths ``(n, m)`` of padded pairs; zero beyond.
+
+    Shapes:
+        - **cost:** ``[..., N, M]``
+        - **output:** ``[..., N, M]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If ``gamma`` is not positive, or a shape or length does not fit.
+    """
+    return alignment(cost, _check_gamma(gamma), lengths)
+
+
+def _check_gamma(gamma: float) -> float:
+    if not 0 < gamma < math.inf:
+        raise ValueError(f"gamma must be a positive number, got {gamma}; use dtw for gamma = 0")
+    return float(gamma)

@@ -1,0 +1,18 @@
+"""Frame costs: how much a frame of a query differs from a frame of a support clip."""
+
+from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
+from pyg_fsar.matching.costs.cosine import CosineCost, cosine_cost
+from pyg_fsar.matching.costs.euclidean import EuclideanCost, euclidean_cost
+
+__all__ = [
+    "COSTS",
+    "CosineCost",
+    "EuclideanCost",
+    "FrameCost",
+    "InnerProductCost",
+    "cosine_cost",
+    "euclidean_cost",
+]
+
+#: Costs by name, as :func:`~pyg_fsar.matching.build_matcher` takes them.
+COSTS: dict[str, type[FrameCost]] = {"cosine": CosineCost, "euclidean": EuclideanCost}

@@ -1,0 +1,264 @@
+"""The matcher: frame costs, an alignment, and how shots make a class."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+from pyg_fsar.matching.aligners import bimhm, diagonal, dtw, otam, soft_dtw
+from pyg_fsar.matching.costs import COSTS, CosineCost, EuclideanCost, FrameCost
+
+__all__ = ["MATCHERS", "Alignment", "Matcher", "build_matcher"]
+
+
+class Alignment(NamedTuple):
+    """How a matcher sees one pair of clips.
+
+    Shapes:
+        - **cost:** ``[T, T']``
+        - **weights:** ``[T, T']``, how much each cell counts: the gradient of the distance
+        - **distance:** ``[]``
+    """
+
+    cost: Tensor
+    weights: Tensor
+    distance: Tensor
+
+
+class Matcher(nn.Module):
+    r"""Scores queries against classes by aligning their frames in time.
+
+    Args:
+        cost: Frame cost.
+        aligner: Function from costs ``[..., T, T']`` and a keyword ``lengths`` to distances
+            ``[...]``.
+        shots: ``"mean"`` aligns a query once per class, with the mean of its support clips;
+            ``"average"`` aligns it with each support clip and averages the distances.
+        divergence: Subtract from each distance the mean of the two clips' distances to
+            themselves, which makes a soft alignment zero between equal clips.
+        scale: Logits are distances times ``-scale``.
+        learn_scale: Train the scale, which stays positive.
+
+    Raises:
+        ValueError: If ``shots`` is unknown or ``scale`` is not positive.
+
+    Example:
+        >>> matcher = Matcher(CosineCost(), partial(soft_dtw, gamma=0.1), shots="average")
+    """
+
+    def __init__(
+        self,
+        cost: FrameCost,
+        aligner: Callable[..., Tensor],
+        shots: str = "mean",
+        divergence: bool = False,
+        scale: float = 1.0,
+        learn_scale: bool = False,
+    ) -> None:
+        super().__init__()
+        if shots not in ("mean", "average"):
+            raise ValueError(f"shots must be 'mean' or 'average', got '{shots}'")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be a positive number, got {scale}")
+        self.cost = cost
+        self.aligner = aligner
+        self.shots = shots
+        self.divergence = divergence
+        self.scale = scale
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
+
+    def forward(
+        self,
+        support: Tensor,
+        support_y: Tensor,
+        query: Tensor,
+        support_lengths: Tensor | None = None,
+        query_lengths: Tensor | None = None,
+        n_way: int | None = None,
+    ) -> Tensor:
+        """Logits of the queries over the classes; higher is nearer.
+
+        Args:
+            support: Embedded support clips, in any order.
+            support_y: Class ``0..N-1`` of each support clip; counts may differ.
+            query: Embedded query clips.
+            support_lengths: True number of embedded frames of each support clip, if padded.
+            query_lengths: True number of embedded frames of each query clip, if padded.
+            n_way: Number of classes; read from ``support_y`` if not given, for which the host
+                waits for the device.
+
+        Shapes:
+            - **support:** ``[S, T', V, C]``
+            - **support_y:** ``[S]``
+            - **query:** ``[Q, T, V, C]``
+            - **support_lengths:** ``[S]``
+            - **query_lengths:** ``[Q]``
+            - **output:** ``[Q, N]``
+
+        Raises:
+            ValueError: If shapes or labels do not fit, a class has no support clip, or clips of one
+                class differ in length while ``shots="mean"``.
+        """
+        scale = self.scale if self.log_scale is None else self.log_scale.exp()
+        return -scale * self.distances(
+            support, support_y, query, support_lengths, query_lengths, n_way
+        )
+
+    def distances(
+        self,
+        support: Tensor,
+        support_y: Tensor,
+        query: Tensor,
+        support_lengths: Tensor | None = None,
+        query_lengths: Tensor | None = None,
+        n_way: int | None = None,
+    ) -> Tensor:
+        """Distances of the queries to the classes; arguments and errors as in :meth:`forward`.
+
+        Shapes:
+            - **output:** ``[Q, N]``
+        """
+        n_way = _check_support(support, support_y, n_way)
+        if self.shots == "average":
+            distance = self._pairs(query, support, query_lengths, support_lengths)
+            return scatter(distance, support_y, dim=1, dim_size=n_way, reduce="mean")
+        prototypes = scatter(support, support_y, dim=0, dim_size=n_way, reduce="mean")
+        if support_lengths is not None:
+            support_lengths = _prototype_lengths(support_lengths, support_y, n_way)
+        return self._pairs(query, prototypes, query_lengths, support_lengths)
+
+    def align(self, query: Tensor, support: Tensor) -> Alignment:
+        """Costs of one pair of clips and how the matcher aligns them, for pictures and checks.
+
+        Args:
+            query: One embedded clip.
+            support: Another, or a prototype.
+
+        Shapes:
+            - **query:** ``[T, V, C]``
+            - **support:** ``[T', V, C]``
+        """
+        # The alignment of any aligner is its gradient, also where the caller wants no gradients.
+        with torch.inference_mode(False), torch.enable_grad():
+            cost = self.cost(query.detach().clone()[None], support.detach().clone()[None])[0, 0]
+            cost = cost.detach().requires_grad_()
+            distance = self.aligner(cost)
+            (weights,) = torch.autograd.grad(distance, cost)
+        return Alignment(cost.detach(), weights, distance.detach())
+
+    def _pairs(self, query: Tensor, support: Tensor, n: Tensor | None, m: Tensor | None) -> Tensor:
+        """Distances of all queries to all support clips or prototypes, ``[Q, S]``."""
+        across = within_query = within_support = None
+        if n is not None or m is not None:
+            n, m = _full_lengths(query, n), _full_lengths(support, m)
+            across, within_query, within_support = (n[:, None], m), (n, n), (m, m)
+        distance = self.aligner(self.cost(query, support), lengths=across)
+        if self.divergence:
+            own_query = self.aligner(self.cost.within(query), lengths=within_query)
+            own_support = self.aligner(self.cost.within(support), lengths=within_support)
+            distance = distance - 0.5 * (own_query[:, None] + own_support)
+        return distance
+
+    def extra_repr(self) -> str:
+        """Options shown by ``print``."""
+        aligner = self.aligner
+        keywords = aligner.keywords if isinstance(aligner, partial) else {}
+        function = aligner.func if isinstance(aligner, partial) else aligner
+        name = getattr(function, "__name__", type(function).__name__)
+        options = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+        return (
+            f"aligner={name}({options}), shots={self.shots!r}, divergence={self.divergence}, "
+            f"scale={self.scale if self.log_scale is None else 'learned'}"
+        )
+
+
+#: Published methods as a frame cost and an aligner; a further method is a further line.
+MATCHERS: dict[str, tuple[type[FrameCost], Callable[..., Tensor]]] = {
+    "protonet": (EuclideanCost, partial(diagonal, reduce="sum")),
+    "cosine": (CosineCost, diagonal),
+    "dtw": (CosineCost, dtw),
+    "soft_dtw": (CosineCost, partial(soft_dtw, gamma=0.01)),
+    "otam": (CosineCost, partial(otam, lam=0.1)),
+    "bimhm": (CosineCost, bimhm),
+}
+
+
+def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: Any) -> Matcher:
+    """Make the matcher of a published method.
+
+    Args:
+        name: One of :data:`MATCHERS`.
+        cost: Another frame cost than the method's own, or its name in
+            :data:`~pyg_fsar.matching.costs.COSTS`.
+        **options: Options of the cost, of the aligner (such as ``gamma``) and of :class:`Matcher`
+            (such as ``shots``).
+
+    Raises:
+        ValueError: If the method or the cost is unknown.
+        TypeError: If neither the cost, the aligner nor the matcher has an option.
+
+    Example:
+        >>> matcher = build_matcher("soft_dtw", gamma=0.1, shots="average")
+    """
+    if name not in MATCHERS:
+        raise ValueError(f"unknown matcher '{name}'; known are {', '.join(MATCHERS)}")
+    if isinstance(cost, str) and cost not in COSTS:
+        raise ValueError(f"unknown cost '{cost}'; known are {', '.join(COSTS)}")
+    default_cost, aligner = MATCHERS[name]
+
+    def take(function: Callable[..., Any]) -> dict[str, Any]:
+        known = inspect.signature(function).parameters
+        return {key: options.pop(key) for key in list(options) if key in known}
+
+    aligner = partial(aligner, **take(aligner))
+    if not isinstance(cost, FrameCost):
+        cost_class = default_cost if cost is None else COSTS[cost]
+        cost = cost_class(**take(cost_class))
+    unknown = options.keys() - inspect.signature(Matcher).parameters.keys()
+    if unknown:
+        raise TypeError(f"matcher '{name}' has no option {', '.join(sorted(unknown))}")
+    return Matcher(cost, aligner, **options)
+
+
+def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> int:
+    """Refuse labels that do not fit, and return the number of classes."""
+    if support_y.dim() != 1 or len(support_y) != len(support) or not len(support):
+        raise ValueError(
+            "support_y must hold one class for each support clip, got shape "
+            f"{tuple(support_y.shape)} for {len(support)} clips"
+        )
+    if n_way is None:
+        n_way = int(support_y.max()) + 1
+    if support_y.device.type == "cpu" and not torch.compiler.is_compiling():
+        if int(support_y.min()) < 0 or int(support_y.max()) >= n_way:
+            raise ValueError(f"support_y must number classes 0..{n_way - 1}, got {support_y}")
+        empty = (support_y.bincount(minlength=n_way) == 0).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(
+                f"classes {empty} have no support clip; number the classes of an episode 0..N-1"
+            )
+    return n_way
+
+
+def _full_lengths(clips: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        return torch.full((len(clips),), clips.size(1), device=clips.device)
+    return lengths
+
+
+def _prototype_lengths(lengths: Tensor, support_y: Tensor, n_way: int) -> Tensor:
+    """Length of each class's clips, which must agree for their mean to make sense."""
+    longest = scatter(lengths, support_y, dim=0, dim_size=n_way, reduce="max")
+    if bool((longest[support_y] != lengths).any()):
+        raise ValueError(
+            "support clips of one class differ in length, so they have no mean prototype; use "
+            "shots='average', or resample the clips to one length"
+        )
+    return longest
