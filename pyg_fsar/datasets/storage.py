@@ -63,7 +63,7 @@ class SkeletonStore:
         num_bodies: Number of bodies of each clip.
         labels: Class label of each clip.
         names: Name of each clip.
-        metadata: One array per key of :attr:`RawClip.metadata`.
+        metadata: One array per key of a :class:`RawClip`'s metadata.
         sources: Raw files that were read.
         skipped: Pairs of a raw file (or a clip in it) that was left out, and why.
         info: What the store was made with.
