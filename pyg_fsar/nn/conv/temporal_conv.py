@@ -1,0 +1,52 @@
+"""Convolution along time, joint by joint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TemporalConv"]
+
+
+class TemporalConv(nn.Module):
+    r"""A convolution over the frames of each joint, followed by batch normalisation.
+
+    Args:
+        in_channels: Size of each input joint.
+        out_channels: Size of each output joint.
+        kernel_size: Number of frames that the kernel spans; odd, so that it has a middle.
+        stride: Step between output frames.
+
+    Shapes:
+        - **input:** :math:`(B, T, V, C)`
+        - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Raises:
+        ValueError: If the kernel size is not odd and positive.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 9, stride: int = 1
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size=(kernel_size, 1),
+            stride=(stride, 1),
+            padding=(kernel_size // 2, 0),
+        )
+        self.conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve along time."""
+        # [B, T, V, C] is in memory a [B, C, T, V] image with channels last: no copy either way.
+        return self.norm(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        self.conv.reset_parameters()
+        self.norm.reset_parameters()

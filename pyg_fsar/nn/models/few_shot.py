@@ -1,0 +1,131 @@
+"""Encoder and matcher, joined."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+from pyg_fsar.matching import Matcher
+
+__all__ = ["FewShotModel"]
+
+
+class FewShotModel(nn.Module):
+    r"""Names the queries of an episode: encode every body, average bodies, match clips.
+
+    Args:
+        encoder: Any encoder, ``[M, T, V, C] -> [M, T', V, C']``. :class:`torch.nn.Identity` makes
+            a training-free baseline that matches the joints themselves.
+        matcher: Any matcher, see :class:`~pyg_fsar.matching.Matcher`.
+        penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`. As in Ma et
+            al. (ECCV 2022) its values for the prototypes and for the queries are added; for the
+            support clips in place of prototypes if clips differ in length.
+
+    Example:
+        >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
+        >>> logits, penalty = model(*episode.inputs())
+    """
+
+    def __init__(
+        self, encoder: nn.Module, matcher: Matcher, penalty: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.matcher = matcher
+        self.penalty = penalty
+
+    def embed(
+        self,
+        bodies: Tensor,
+        body_to_clip: Tensor,
+        num_clips: int,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Embeddings of clips: the mean over each clip's encoded bodies.
+
+        They are computed in the precision of the model's weights. Clips that differ in length need
+        an encoder that treats every frame on its own, such as
+        :class:`~pyg_fsar.nn.FrameEncoder`: one that mixes frames mixes padding in.
+
+        Args:
+            bodies: Bodies of all clips.
+            body_to_clip: The clip each body belongs to, ascending.
+            num_clips: Number of clips, ``B``.
+            lengths: Number of frames of each clip if they differ.
+
+        Shapes:
+            - **bodies:** ``[M, T, V, C]``
+            - **body_to_clip:** ``[M]``
+            - **lengths:** ``[B]``
+            - **output:** ``[B, T', V, C']``
+
+        Raises:
+            ValueError: If clips differ in length and the encoder changes the number of frames.
+        """
+        weight = next(self.parameters(), None)
+        embedded = self.encoder(bodies if weight is None else bodies.to(weight.dtype))
+        if lengths is not None and embedded.size(1) != bodies.size(1):
+            raise ValueError(
+                f"clips differ in length, but {type(self.encoder).__name__} makes "
+                f"{embedded.size(1)} frames of {bodies.size(1)}, padding included; resample all "
+                "clips to one length (pyg_fsar.transforms.ResampleFrames)"
+            )
+        if embedded.size(0) == num_clips:  # one body each, nothing to average
+            return embedded
+        return scatter(embedded, body_to_clip, dim=0, dim_size=num_clips, reduce="mean")
+
+    def forward(
+        self,
+        bodies: Tensor,
+        body_to_clip: Tensor,
+        support_y: Tensor,
+        num_clips: int,
+        n_way: int,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the queries over the episode's classes, and the penalty of the embeddings.
+
+        Takes the values of :meth:`pyg_fsar.data.Episode.inputs`.
+
+        Args:
+            bodies: Bodies of all clips, those of support clips first.
+            body_to_clip: The clip each body belongs to, ascending.
+            support_y: Class of each support clip, ``0..N-1``.
+            num_clips: Number of support and query clips.
+            n_way: Number of classes, ``N``.
+            lengths: Number of frames of each clip if they differ.
+
+        Shapes:
+            - **bodies:** ``[M, T, V, C]``
+            - **body_to_clip:** ``[M]``
+            - **support_y:** ``[S]``
+            - **lengths:** ``[S + Q]``
+            - **output:** ``[Q, N]`` and a scalar, 0 without a regulariser
+
+        Raises:
+            ValueError: If clips differ in length and the encoder changes the number of frames.
+        """
+        embedded = self.embed(bodies, body_to_clip, num_clips, lengths)
+        num_support = support_y.size(0)
+        support, query = embedded[:num_support], embedded[num_support:]
+        support_lengths = query_lengths = None
+        if lengths is not None:
+            support_lengths, query_lengths = lengths[:num_support], lengths[num_support:]
+        logits = self.matcher(
+            support, support_y, query, support_lengths, query_lengths, n_way=n_way
+        )
+
+        penalty = embedded.new_zeros(())
+        if self.penalty is not None and self.training:
+            if support_lengths is None or query_lengths is None:
+                support = scatter(support, support_y, dim=0, dim_size=n_way, reduce="mean")
+            else:  # clips that differ in length have no mean, and their padding does not count
+                support, query = _frames(support, support_lengths), _frames(query, query_lengths)
+            penalty = self.penalty(support) + self.penalty(query)
+        return logits, penalty
+
+
+def _frames(clips: Tensor, lengths: Tensor) -> Tensor:
+    """Frames of padded clips, ``[B, T, V, C] -> [F, V, C]``."""
+    return clips[torch.arange(clips.size(1), device=clips.device) < lengths[:, None]]

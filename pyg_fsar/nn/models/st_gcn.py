@@ -1,0 +1,192 @@
+"""The ST-GCN encoder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyg_fsar.nn.conv import SpatialGraphConv, TemporalConv
+from pyg_fsar.nn.drop_edge import DropEdge
+from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["STGCN", "STGCNBlock"]
+
+# Output channels and temporal stride of each block, by number of blocks.
+PLANS = {
+    4: ((64, 1), (64, 1), (128, 2), (256, 2)),
+    7: ((64, 1),) * 3 + ((128, 2), (128, 1), (256, 2), (256, 1)),
+    10: ((64, 1),) * 4 + ((128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)),
+}
+
+
+class STGCNBlock(nn.Module):
+    r"""One block of :class:`STGCN`: a spatial graph convolution, a temporal one, and a residual.
+
+    Args:
+        in_channels: Size of each input joint.
+        out_channels: Size of each output joint.
+        num_subsets: Number of subsets of the adjacency, ``K``.
+        stride: Temporal stride.
+        kernel_size: Temporal kernel size.
+        dropout: Share of features zeroed before the residual is added.
+        residual: Add the input, by a 1 x 1 convolution if its shape changes.
+        norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+
+    Shapes:
+        - **x:** :math:`(B, T, V, C)`
+        - **adj:** :math:`(K, V, V)` or :math:`(B, K, V, V)`
+        - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_subsets: int = 3,
+        stride: int = 1,
+        kernel_size: int = 9,
+        dropout: float = 0.0,
+        residual: bool = True,
+        norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.spatial = SpatialGraphConv(in_channels, out_channels, num_subsets)
+        self.norm = nn.Identity() if norm is None else norm
+        self.spatial_norm = nn.BatchNorm1d(out_channels)
+        self.temporal = TemporalConv(out_channels, out_channels, kernel_size, stride)
+        self.dropout = nn.Dropout(dropout)
+        self.residual: nn.Module | None = None
+        if residual and in_channels == out_channels and stride == 1:
+            self.residual = nn.Identity()
+        elif residual:
+            self.residual = TemporalConv(in_channels, out_channels, kernel_size=1, stride=stride)
+
+    def forward(self, x: Tensor, adj: Tensor) -> Tensor:
+        """Convolve over joints, then over time."""
+        out = self.norm(self.spatial(x, adj))
+        # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU. Both
+        # rectifiers work in place, since nothing needs what they overwrite for its gradient, and
+        # before any view is taken, since autograd copies gradients of views changed in place.
+        out = self.spatial_norm(out.flatten(0, -2)).relu_().view_as(out)
+        out = self.dropout(self.temporal(out))
+        if self.residual is not None:
+            out = out + self.residual(x)
+        return out.relu_()
+
+
+class STGCN(nn.Module):
+    r"""The encoder of "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action
+    Recognition" (AAAI 2018), without its classifier.
+
+    Args:
+        skeleton: Layout of the joints, or its registered name.
+        in_channels: Size of each input joint.
+        num_blocks: 10 as published: 64 channels four times, 128 and 256 three times, with temporal
+            stride 2 where channels double. Ma et al. (ECCV 2022) also use 4 and 7 blocks without
+            publishing their channels; here these are 64, 64, 128, 256 and 64 (three times), 128,
+            256 (twice each), so that all three have the same output shape.
+        strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
+        dropout: Share of features zeroed in each block.
+        edge_importance: Learn a weight for every bone in every block.
+        norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
+            right after its graph convolution, where the PairNorm paper puts its own.
+        drop_edge: Share of bones dropped in training. All blocks lack the same bones.
+        kernel_size: Temporal kernel size.
+        plan: Instead of ``num_blocks``, the output channels and temporal stride of every block.
+
+    Shapes:
+        - **input:** :math:`(B, T, V, C)`
+        - **output:** :math:`(B, T', V, C')`, by default with
+          :math:`T' = \lceil \lceil T / 2 \rceil / 2 \rceil` and :math:`C' = 256`
+
+    Raises:
+        ValueError: If the number of blocks or the norm is unknown, or the plan is empty.
+
+    Example:
+        >>> encoder = STGCN("ntu25")
+        >>> encoder(torch.randn(2, 30, 25, 3)).shape
+        torch.Size([2, 8, 25, 256])
+    """
+
+    adjacency: Tensor
+
+    def __init__(
+        self,
+        skeleton: str | Skeleton,
+        in_channels: int = 3,
+        num_blocks: int = 10,
+        strategy: str = "spatial",
+        dropout: float = 0.1,
+        edge_importance: bool = False,
+        norm: str | nn.Module | None = None,
+        drop_edge: float = 0.0,
+        kernel_size: int = 9,
+        plan: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
+        super().__init__()
+        if plan is None and num_blocks not in PLANS:
+            raise ValueError(
+                f"num_blocks must be one of {', '.join(map(str, PLANS))}, got {num_blocks}; "
+                "give any other structure as plan=[(channels, stride), ...]"
+            )
+        plan = PLANS[num_blocks] if plan is None else plan
+        if not plan:
+            raise ValueError("the plan is empty; give (channels, stride) of at least one block")
+        if isinstance(norm, str):
+            if norm != "pairnorm":
+                raise ValueError(f"unknown norm '{norm}'; give 'pairnorm' or a module")
+            norm = PairNorm()
+
+        self.skeleton = Skeleton.get(skeleton)
+        self.in_channels = in_channels
+        self.out_channels = plan[-1][0]
+        # Not part of the state: it follows from the arguments.
+        self.register_buffer("adjacency", self.skeleton.adjacency(strategy), persistent=False)
+        self.drop_edge = DropEdge(drop_edge)
+        self.input_norm = nn.BatchNorm1d(self.skeleton.num_joints * in_channels)
+        self.blocks = nn.ModuleList()
+        for number, (channels, stride) in enumerate(plan):
+            self.blocks.append(
+                STGCNBlock(
+                    in_channels if number == 0 else plan[number - 1][0],
+                    channels,
+                    num_subsets=self.adjacency.size(0),
+                    stride=stride,
+                    kernel_size=kernel_size,
+                    dropout=dropout,
+                    residual=number > 0,
+                    norm=copy.deepcopy(norm),
+                )
+            )
+        self.edge_importance = nn.ParameterList(
+            [nn.Parameter(torch.ones_like(self.adjacency)) for _ in plan] if edge_importance else []
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode bodies.
+
+        Raises:
+            ValueError: If the input has another number of axes, joints or channels, or no frame.
+        """
+        if x.dim() != 4 or x.size(-1) != self.in_channels or x.size(1) == 0:
+            raise ValueError(
+                f"expected bodies [B, T, V, C] with {self.in_channels} channels and at least one "
+                f"frame, got {list(x.shape)}"
+            )
+        self.skeleton.check_joints(x.size(2), "input of STGCN")
+        x = self.input_norm(x.flatten(0, 1).flatten(1)).view_as(x)
+        adjacency = self.drop_edge(self.adjacency)
+        for number, block in enumerate(self.blocks):
+            adj = adjacency * self.edge_importance[number] if self.edge_importance else adjacency
+            x = block(x, adj)
+        return x
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}('{self.skeleton.name}', in_channels={self.in_channels}, "
+            f"out_channels={self.out_channels}, num_blocks={len(self.blocks)})"
+        )

@@ -1,0 +1,63 @@
+"""What every encoder must satisfy."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.testing._compare import assert_same
+
+__all__ = ["assert_encoder"]
+
+
+def assert_encoder(
+    encoder: nn.Module, skeleton: str | Skeleton = "ntu25", num_frames: int = 12
+) -> None:
+    """Assert that a module is an encoder as :class:`~pyg_fsar.nn.FewShotModel` expects it.
+
+    It must map ``[B, T, V, C]`` to ``[B, T', V, C']`` with ``C = encoder.in_channels`` and
+    ``C' = encoder.out_channels``; in evaluation mode, encode each body whatever the others are;
+    and in training mode, give finite gradients to the input and to every parameter, also where a
+    body is all zero. The encoder itself stays as it is.
+
+    Args:
+        encoder: The module.
+        skeleton: Layout it was made for, or its registered name.
+        num_frames: Number of frames to try it with.
+
+    Raises:
+        AssertionError: If it does not satisfy one of these, telling which.
+    """
+    for attribute in ("in_channels", "out_channels"):
+        channels = getattr(encoder, attribute, None)
+        assert isinstance(channels, int), f"attribute '{attribute}' must be a number: {channels}"
+    module: Any = copy.deepcopy(encoder)
+    num_joints = Skeleton.get(skeleton).num_joints
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    x = torch.randn(3, num_frames, num_joints, module.in_channels).to(like)
+
+    module.eval()
+    with torch.no_grad():
+        out = module(x)
+        assert out.dim() == 4, f"the encoder's output must be [B, T', V, C'], got {list(out.shape)}"
+        assert out.size(1) > 0, "the encoder leaves no frame"
+        expected = (3, out.size(1), num_joints, module.out_channels)
+        assert out.shape == expected, f"expected output {list(expected)}, got {list(out.shape)}"
+        assert_same(
+            module(x[1:2]), out[1:2], "what the encoder makes of a body depends on other bodies"
+        )
+
+    module.train()
+    x[2] = 0
+    x.requires_grad_()
+    out = module(x)
+    assert out.isfinite().all(), "the encoder gives NaN or infinity, perhaps for a body of zeros"
+    out.square().mean().backward()
+    for name, tensor in [("the input", x), *module.named_parameters()]:
+        if tensor.requires_grad:
+            assert tensor.grad is not None, f"{name} gets no gradient"
+            assert tensor.grad.isfinite().all(), f"the gradient of {name} is NaN or infinite"

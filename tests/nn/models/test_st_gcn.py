@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from pyg_fsar import Skeleton
+from pyg_fsar.nn import STGCN, PairNorm, STGCNBlock
+
+TINY = ((8, 1), (8, 1), (12, 2))
+
+
+class ReferenceBlock(nn.Module):
+    """Channels first, `conv2d` to all subsets and an einsum, as in the public code."""
+
+    def __init__(self, block: STGCNBlock, first: bool) -> None:
+        super().__init__()
+        spatial, temporal = block.spatial, block.temporal
+        subsets, width, channels = spatial.weight.shape
+        self.gcn = nn.Conv2d(width, subsets * channels, 1)
+        self.gcn.weight.data = spatial.weight.detach().mT.reshape(subsets * channels, width, 1, 1)
+        self.gcn.bias.data = spatial.bias.detach().flatten()
+        bn = nn.BatchNorm2d(channels, dtype=spatial.weight.dtype)
+        bn.load_state_dict(block.spatial_norm.state_dict())
+        self.tcn = nn.Sequential(bn, nn.ReLU(), temporal.conv, temporal.norm)
+        self.first, self.block = first, block
+
+    def forward(self, x: Tensor, adj: Tensor) -> Tensor:
+        y = self.gcn(x)
+        n, kc, t, v = y.shape
+        y = torch.einsum("nkctv,kvw->nctw", y.view(n, len(adj), kc // len(adj), t, v), adj)
+        y = self.tcn(y)
+        if self.first:
+            return y.relu()
+        if isinstance(self.block.residual, nn.Identity):
+            return (y + x).relu()
+        return (y + self.block.residual.norm(self.block.residual.conv(x))).relu()
+
+
+def reference(model: STGCN, x: Tensor) -> Tensor:
+    """What the public code computes with the weights of the model."""
+    b, t, v, c = x.shape
+    x = model.input_norm(x.permute(0, 2, 3, 1).reshape(b, v * c, t))
+    x = x.view(b, v, c, t).permute(0, 2, 3, 1)
+    for number, block in enumerate(model.blocks):
+        x = ReferenceBlock(block, number == 0).train(model.training)(x, model.adjacency)
+    return x.permute(0, 2, 3, 1)
+
+
+def randomise(model: nn.Module) -> None:
+    """Give every norm statistics and weights that matter."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                nn.init.normal_(tensor)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("strategy", ["spatial", "distance", "uniform"])
+def test_equals_the_public_form(strategy: str, training: bool) -> None:
+    plan = [(8, 1), (8, 1), (12, 2), (12, 1), (16, 2)]
+    model = STGCN("coco17", strategy=strategy, dropout=0.0, plan=plan).double().train(training)
+    randomise(model)
+    x = torch.randn(3, 13, 17, 3, dtype=torch.double)
+    torch.testing.assert_close(model(x), reference(model, x))
+
+
+def test_contract_of_the_published_network() -> None:
+    model = STGCN("ntu25")
+    assert sum(p.numel() for p in model.parameters()) == 3_064_662
+    assert (model.in_channels, model.out_channels) == (3, 256)
+    assert isinstance(model.blocks[0].spatial, MessagePassing)
+
+
+@pytest.mark.parametrize("num_blocks", [4, 7, 10])
+def test_all_depths_have_one_output_shape(num_blocks: int) -> None:
+    model = STGCN("ntu25", num_blocks=num_blocks)
+    assert len(model.blocks) == num_blocks
+    assert model(torch.randn(1, 30, 25, 3)).shape == (1, 8, 25, 256)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 50])
+def test_frames_halve_twice_rounding_up(frames: int) -> None:
+    model = STGCN("coco17", plan=[(4, 1), (4, 2), (4, 2)])
+    assert model(torch.randn(2, frames, 17, 3)).shape == (2, -(-frames // 4), 17, 4)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = STGCN("coco17", plan=TINY, edge_importance=True, norm="pairnorm", drop_edge=0.2)
+    x = torch.randn(2, 8, 17, 3, requires_grad=True)
+    model(x).square().mean().backward()
+    for name, parameter in [("x", x), *model.named_parameters()]:
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+def test_edge_importance_weighs_every_bone() -> None:
+    torch.manual_seed(0)
+    plain = STGCN("coco17", plan=TINY).eval()
+    weighted = STGCN("coco17", plan=TINY, edge_importance=True).eval()
+    weighted.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(2, 8, 17, 3)
+    torch.testing.assert_close(weighted(x), plain(x))
+    nn.init.zeros_(weighted.edge_importance[1])
+    assert not torch.allclose(weighted(x), plain(x))
+
+
+def test_norm_follows_every_graph_convolution() -> None:
+    model = STGCN("coco17", plan=TINY, norm=PairNorm(scale=3.0)).eval()
+    seen = []
+    for block in model.blocks:
+        block.norm.register_forward_hook(lambda module, args, out: seen.append((args[0], out)))
+    model(torch.randn(2, 8, 17, 3))
+    assert [given.shape[-1] for given, _ in seen] == [8, 8, 12]
+    for _, out in seen:
+        size = out.square().sum(-1).mean(-1).sqrt()
+        torch.testing.assert_close(size, torch.full_like(size, 3.0), rtol=1e-3, atol=1e-3)
+
+
+def test_drop_edge_is_drawn_once_for_all_blocks_and_not_in_evaluation() -> None:
+    model = STGCN("coco17", plan=TINY, drop_edge=0.5)
+    seen = []
+    for block in model.blocks:
+        block.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    model(torch.randn(2, 8, 17, 3))
+    assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[0], model.adjacency)
+    model(torch.randn(2, 8, 17, 3))
+    assert not torch.equal(seen[0], seen[3])
+    model.eval()(torch.randn(2, 8, 17, 3))
+    assert torch.equal(seen[-1], model.adjacency)
+
+
+@pytest.mark.parametrize("extras", [{}, {"norm": "pairnorm", "drop_edge": 0.3}])
+@pytest.mark.parametrize("training", [False, True])
+def test_compiles_without_graph_breaks(extras: dict[str, object], training: bool) -> None:
+    torch.compiler.reset()
+    model = STGCN("coco17", plan=TINY, dropout=0.0, **extras).train(training)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    x = torch.randn(2, 8, 17, 3)
+    torch.manual_seed(1)
+    out = compiled(x)
+    out.sum().backward()
+    if not (training and extras):  # random numbers differ under compilation
+        torch.testing.assert_close(out, model(x))
+
+
+def test_follows_dtype_and_autocast() -> None:
+    model = STGCN("coco17", plan=TINY)
+    assert model.double()(torch.randn(2, 8, 17, 3).double()).dtype == torch.double
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model.float()(torch.randn(2, 8, 17, 3))
+    out.float().sum().backward()
+    assert out.isfinite().all()
+
+
+def test_accepts_a_skeleton_and_other_channels() -> None:
+    model = STGCN(Skeleton.get("openpose18"), in_channels=2, plan=TINY)
+    assert model(torch.randn(2, 8, 18, 2)).shape == (2, 4, 18, 12)
+    assert repr(model) == "STGCN('openpose18', in_channels=2, out_channels=12, num_blocks=3)"
+
+
+def test_refuses_what_does_not_fit() -> None:
+    model = STGCN("coco17", plan=TINY)
+    with pytest.raises(ValueError, match=r"25 joints.*'coco17'"):
+        model(torch.randn(2, 8, 25, 3))
+    with pytest.raises(ValueError, match="3 channels"):
+        model(torch.randn(2, 8, 17, 2))
+    with pytest.raises(ValueError, match=r"\[B, T, V, C\]"):
+        model(torch.randn(8, 17, 3))
+    with pytest.raises(ValueError, match="at least one frame"):
+        model(torch.randn(2, 0, 17, 3))
+    with pytest.raises(ValueError, match="4, 7, 10"):
+        STGCN("coco17", num_blocks=5)
+    with pytest.raises(ValueError, match="plan is empty"):
+        STGCN("coco17", plan=[])
+    with pytest.raises(ValueError, match="unknown norm"):
+        STGCN("coco17", norm="layer")
+    with pytest.raises(ValueError, match="unknown strategy"):
+        STGCN("coco17", strategy="far")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        STGCN("coco17", drop_edge=1.5)
