@@ -196,7 +196,7 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
     Args:
         name: One of :data:`MATCHERS`.
         cost: Another frame cost than the method's own, or its name in
-            :data:`~pyg_fsar.matching.costs.COSTS`.
+            :data:`~pyg_fsar.matching.COSTS`.
         **options: Options of the cost, of the aligner (such as ``gamma``) and of :class:`Matcher`
             (such as ``shots``).
 

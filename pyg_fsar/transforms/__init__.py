@@ -14,6 +14,7 @@ from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
 from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
 from pyg_fsar.transforms.rank_max import RankMax
+from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
@@ -33,6 +34,7 @@ __all__ = [
     "RandomShear",
     "RandomTemporalCrop",
     "RankMax",
+    "RemoveMeanPose",
     "ResampleFrames",
     "ScaleByTorso",
     "SelectBodies",

@@ -30,6 +30,7 @@ MOVING = [
     transforms.RandomMirror(1.0),
     transforms.PairNorm(),
     transforms.RankMax(),
+    transforms.RemoveMeanPose(),
 ]
 each = pytest.mark.parametrize("transform", ALL, ids=repr)
 each_on_clips = pytest.mark.parametrize("transform", ON_CLIPS, ids=repr)

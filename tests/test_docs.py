@@ -1,0 +1,169 @@
+"""Documentation that does not run is wrong: its code, commands and lists are tried here."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import pickle
+import pkgutil
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+
+import pyg_fsar
+from pyg_fsar import Skeleton
+from pyg_fsar.datasets import NTURGBD, UTDMHAD, KineticsSkeleton, write_ntu_skeleton
+from pyg_fsar.matching import MATCHERS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs" / "source").glob("*.rst")),
+]
+# Numbers that decide how long the code of a page runs, and nothing else that it shows.
+TINY = {r"(_episodes)=\d+": r"\1=2", r"n_query=\d+": "n_query=2"}
+SUBPACKAGES = [
+    f"pyg_fsar.{module.name}" for module in pkgutil.iter_modules(pyg_fsar.__path__) if module.ispkg
+]
+
+
+def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
+    """Code blocks of a page, each with the number of its first line."""
+    lines = page.read_text().splitlines()
+    fenced = page.suffix == ".md"
+    start = f"```{language}" if fenced else f".. code-block:: {language}"
+    for number, line in enumerate(lines):
+        if line.strip() != start:
+            continue
+        margin = len(line) - len(line.lstrip())
+        block = []
+        for inner in lines[number + 1 :]:
+            if fenced and inner.strip() == "```":
+                break
+            if not fenced and inner.strip() and len(inner) - len(inner.lstrip()) <= margin:
+                break
+            block.append(inner)
+        yield number + 2, inspect.cleandoc("\n".join(["", *block]))
+
+
+def write_raw_data(folder: Path) -> None:
+    """A few small files of each format, where the pages say that the data lies."""
+    scipy_io = pytest.importorskip("scipy.io")
+    rng = np.random.default_rng(0)
+
+    def bodies(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    for name in ("ntu", "UTD-MHAD", "kinetics/kinetics_train"):
+        (folder / name).mkdir(parents=True)
+    exemplars = [NTURGBD.exemplar_name(label) for label in NTURGBD.ONE_SHOT_TEST_CLASSES]
+    for name in (*exemplars, "S001C001P001R001A001", "S018C001P001R001A061"):
+        write_ntu_skeleton(folder / "ntu" / f"{name}.skeleton", bodies(1, 2, 25, 3))
+    (folder / "ntu" / "S001C001P001R001A002.skeleton").write_text("2\r\n")
+
+    for action in (1, 2):
+        file = folder / "UTD-MHAD" / f"a{action}_s1_t1_skeleton.mat"
+        scipy_io.savemat(file, {"d_skel": bodies(20, 3, 4)})
+
+    person = {"pose": [0.4] * 36, "score": [0.9] * 18}
+    frames = [{"frame_index": 1, "skeleton": [person]}]
+    (folder / "kinetics" / "kinetics_train" / "clip.json").write_text(
+        json.dumps({"data": frames, "label": "abseiling", "label_index": 1})
+    )
+
+    annotation = {"frame_dir": "clip", "label": 1, "img_shape": (240, 320)}
+    annotation |= {"keypoint": bodies(1, 4, 17, 2), "keypoint_score": np.ones((1, 4, 17))}
+    content = {"split": {"train": ["clip"]}, "annotations": [annotation]}
+    (folder / "clips.pkl").write_bytes(pickle.dumps(content))
+
+    np.save(folder / "train_data.npy", bodies(2, 3, 4, 25, 1))
+    (folder / "train_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
+
+
+@pytest.mark.filterwarnings("ignore")  # such as of the broken file that there is on purpose
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if page.stem == "datasets":
+        write_raw_data(tmp_path / "data")
+    names: dict[str, object] = {"__name__": "__main__"}
+    # What a page registers must not reach other tests.
+    with patch.dict(Skeleton._registry), patch.dict(MATCHERS):
+        for line, code in blocks(page, "python"):
+            for pattern, small in TINY.items():
+                code = re.sub(pattern, small, code)
+            # Empty lines before it make a traceback point into the page.
+            exec(compile("\n" * (line - 1) + code, str(page), "exec"), names)
+
+
+def load_example(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    """Scripts are there and know the options that a page gives them, and make has its targets."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for _, block in blocks(page, "console"):
+        for line in block.splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["make"]:
+                assert words[1] in targets, line
+            scripts = [word for word in words if word.endswith(".py")]
+            if scripts:
+                assert (ROOT / scripts[0]).is_file(), line
+            if scripts and scripts[0].startswith("examples/"):
+                load_example(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+
+
+def test_listed_splits_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "source" / "datasets.rst").read_text()
+    for dataset in (NTURGBD, KineticsSkeleton):
+        for classes in (dataset.VAL_CLASSES, dataset.TEST_CLASSES):
+            assert f" {' '.join(map(str, classes))}\n" in page
+    text = " ".join(page.split())
+    for split in ("train", "val", "test"):
+        classes = getattr(UTDMHAD, f"{split.upper()}_CLASSES")
+        listed = ", ".join(f"{label} {UTDMHAD.CLASS_NAMES[label]}" for label in classes)
+        assert f"* - {split} - {listed}" in text
+    order = np.random.default_rng(UTDMHAD.SPLIT_SEED).permutation(27).tolist()
+    drawn = [sorted(order[:15]), sorted(order[15:20]), sorted(order[20:])]
+    assert drawn == [
+        list(UTDMHAD.TRAIN_CLASSES), list(UTDMHAD.VAL_CLASSES), list(UTDMHAD.TEST_CLASSES)
+    ]  # fmt: skip
+
+
+def test_rank_table_is_what_its_code_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs" / "source" / "method.rst"
+    code = next(code for _, code in blocks(page, "python") if "cases" in code)
+    with torch.random.fork_rng():
+        exec(compile(code, str(page), "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4
+    text = " ".join(page.read_text().split())
+    for line in printed:
+        *name, fbnm, nuclear, frobenius, logdet = line.split()
+        assert f"* - {' '.join(name)} - {fbnm} - {nuclear} - {frobenius} - {logdet}" in text
+
+
+@pytest.mark.parametrize("module_name", ["pyg_fsar", *SUBPACKAGES])
+def test_every_public_name_is_documented(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    assert module.__doc__
+    for name in module.__all__:
+        member = getattr(module, name)
+        if inspect.isclass(member) or inspect.isroutine(member):
+            assert member.__doc__, f"{module_name}.{name} has no docstring"
