@@ -94,11 +94,12 @@ class Episode:
         """Number of clips, ``S + Q``."""
         return self.lengths.numel()
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, int, Tensor | None]:
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, int, int, Tensor | None]:
         """What :class:`~pyg_fsar.nn.FewShotModel` takes; ``lengths`` only if clips differ."""
         ragged = bool((self.lengths != self.bodies.size(1)).any())
         lengths = self.lengths.to(self.bodies.device) if ragged else None
-        return self.bodies, self.body_to_clip, self.support_y, self.num_clips, lengths
+        n_way = self.classes.numel()
+        return self.bodies, self.body_to_clip, self.support_y, self.num_clips, n_way, lengths
 
     def clip(self, number: int) -> SkeletonSequence:
         """One clip of the episode, without its padding.

@@ -1,0 +1,240 @@
+"""Whole runs: what the example scripts have in common beyond the training loop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
+from torch_geometric.transforms import BaseTransform, Compose
+
+from pyg_fsar.datasets import SkeletonDataset
+from pyg_fsar.loader import EpisodeLoader
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import STGCN, FewShotModel, PairNorm, RankMax
+from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
+from pyg_fsar.training.fit import fit
+from pyg_fsar.training.options import ModelOptions, TrainingOptions
+from pyg_fsar.transforms import (
+    AlignView,
+    CenterOnJoint,
+    RandomRotate,
+    RandomScale,
+    RandomShear,
+    ResampleFrames,
+    ScaleByTorso,
+)
+from pyg_fsar.visualization.style import new_figure
+
+__all__ = [
+    "build_model",
+    "clip_transform",
+    "draw_pictures",
+    "format_table",
+    "launch",
+    "result_row",
+    "run",
+]
+
+
+def launch(options: TrainingOptions) -> Fabric:
+    """Start Fabric, and with several devices the other processes."""
+    fabric = Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=options.precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def clip_transform(num_frames: int, train: bool) -> BaseTransform:
+    """The usual preparation of 3D clips.
+
+    A clip is centred on its first frame, turned to face the camera and scaled by the torso, so
+    that place, view and body size do not matter. In training, frames are drawn at random from
+    equal segments and bodies turned, sheared and stretched a little.
+
+    Args:
+        num_frames: Number of frames of every clip.
+        train: Add what is random.
+    """
+    mode = "random_segments" if train else "uniform"
+    steps = [ResampleFrames(num_frames, mode), CenterOnJoint(), AlignView(), ScaleByTorso()]
+    if train:
+        steps += [RandomRotate((10, 15, 10)), RandomScale((0.85, 1.15)), RandomShear(0.1)]
+    return Compose(steps)
+
+
+def build_model(
+    options: ModelOptions, skeleton: str | Skeleton, in_channels: int = 3
+) -> FewShotModel:
+    """ST-GCN, a matcher, and what keeps joints apart, as the options say."""
+    encoder = STGCN(
+        skeleton,
+        in_channels,
+        options.blocks,
+        dropout=options.dropout,
+        norm=PairNorm(options.scale) if options.spatial == "pairnorm" else None,
+        drop_edge=options.drop_rate if options.spatial == "dropedge" else 0.0,
+    )
+    softness: dict[str, Any] = {"gamma": options.gamma} if options.matcher == "soft_dtw" else {}
+    matcher = build_matcher(options.matcher, shots=options.shots, **softness)
+    penalty = RankMax(options.rank_method) if options.spatial == "rankmax" else None
+    return FewShotModel(encoder, matcher, penalty)
+
+
+def run(
+    fabric: Fabric,
+    train_data: SkeletonDataset,
+    val_data: SkeletonDataset,
+    test_data: SkeletonDataset,
+    training: TrainingOptions,
+    model: ModelOptions,
+    folder: str | Path,
+    exemplars: Sequence[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> EvaluationResult:
+    """Train a model, test the best epoch and leave everything in a folder.
+
+    The folder then holds ``metrics.csv``, a TensorBoard log, ``best.ckpt`` and ``last.ckpt``,
+    ``joint_similarity.png`` and ``alignment.png``.
+
+    Args:
+        fabric: A launched Fabric.
+        train_data: Training clips with random transforms.
+        val_data: Validation clips with deterministic transforms.
+        test_data: Test clips with deterministic transforms.
+        training: How to train and test.
+        model: What to train.
+        folder: Where results go.
+        exemplars: Test by the one-shot protocol with these clips of ``test_data`` as support,
+            instead of by episodes.
+        settings: Plain values that describe the data; a run resumes only with the same ones.
+
+    Raises:
+        ImportError: If matplotlib or TensorBoard is missing.
+        FileExistsError: If the folder holds a run that is not to be resumed.
+    """
+    new_figure(1, 1)  # refuses to train for hours where the pictures cannot be drawn
+    folder = Path(folder)
+    torch.manual_seed(training.seed)  # the same first weights on every rank
+    few_shot = build_model(model, train_data.skeleton)
+    loggers = [
+        CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1),
+        # A resumed run logs its rows again, in place of those in earlier event files.
+        TensorBoardLogger(folder, name="", version="tensorboard", purge_step=0),
+    ]
+    settings = {**asdict(model), **(settings or {})}
+    with warnings.catch_warnings():
+        # Nothing is lost when a resumed run writes metrics.csv anew.
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)
+    for logger in loggers:
+        logger.finalize("success")
+    if exemplars is None:
+        result = evaluate(
+            fabric, few_shot, test_data, training.n_way, training.k_shot, training.n_query,
+            training.test_episodes, training.test_runs, training.eval_seed,
+        )  # fmt: skip
+    else:
+        result = evaluate_one_shot(fabric, few_shot, test_data, exemplars)
+    if fabric.is_global_zero:
+        draw_pictures(few_shot, test_data, training, folder)
+    fabric.barrier()
+    return result
+
+
+def draw_pictures(
+    model: FewShotModel, dataset: SkeletonDataset, options: TrainingOptions, folder: Path
+) -> None:
+    """Show how a model sees one query of the first episode: which joints its embedding keeps
+    apart, and how it aligns the query with a support clip of the same class.
+
+    Of all queries the one with the most confident right answer is drawn, so that the picture shows
+    how a decision comes about, not how good the model is.
+
+    Args:
+        model: A trained model.
+        dataset: Clips with deterministic transforms.
+        options: Decides the episode.
+        folder: Receives ``joint_similarity.png`` and ``alignment.png``.
+    """
+    from pyg_fsar.visualization import plot_alignment, plot_joint_similarity
+
+    loader = EpisodeLoader(
+        dataset, options.n_way, options.k_shot, options.n_query, 1, options.eval_seed
+    )
+    episode = next(iter(loader))
+    device = next(model.parameters(), torch.empty(0)).device
+    moved = episode.to(device)
+    lengths = moved.inputs()[-1]
+    model.eval()
+    with torch.no_grad():
+        embedded = model.embed(moved.bodies, moved.body_to_clip, moved.num_clips, lengths)
+        chances = model(*moved.inputs())[0].softmax(dim=-1).cpu()
+    right = chances.gather(1, episode.query_y[:, None]).squeeze(1)
+    query = int((right * (chances.argmax(dim=-1) == episode.query_y)).argmax())
+    support = int((episode.support_y == episode.query_y[query]).nonzero()[0])
+    query_clip, support_clip = episode.clip(episode.num_support + query), episode.clip(support)
+    query_embedding, support_embedding = (
+        x if lengths is None else x[: clip.num_frames]
+        for x, clip in (
+            (embedded[episode.num_support + query], query_clip),
+            (embedded[support], support_clip),
+        )
+    )
+
+    action = dataset.class_names[int(query_clip.y)]
+    middle = query_clip.num_frames // 2
+    panels = {
+        "coordinates": query_clip.bodies[0, middle],
+        "embedding": query_embedding[query_embedding.size(0) // 2].cpu(),
+    }
+    figure = plot_joint_similarity(
+        panels, query_clip.skeleton, title=f"Similarity of joints, middle frame of '{action}'"
+    )
+    figure.savefig(folder / "joint_similarity.png", dpi=150, bbox_inches="tight")
+    alignment = model.matcher.align(query_embedding, support_embedding)
+    figure = plot_alignment(
+        alignment.cost.cpu(), alignment.weights.cpu(), query_clip, support_clip, title=action
+    )
+    figure.savefig(folder / "alignment.png", dpi=150, bbox_inches="tight")
+
+
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an aligned Markdown table; columns in the order in which they first appear."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    )
+
+
+def result_row(method: str, result: EvaluationResult, unit: str = "episodes") -> dict[str, str]:
+    """A row for :func:`format_table`.
+
+    Args:
+        method: What was evaluated.
+        result: Its result.
+        unit: What the accuracies of the result are of; ``"queries"`` with
+            :func:`evaluate_one_shot`.
+    """
+    return {
+        "method": method,
+        "accuracy (%)": f"{100 * result.accuracy:.2f}",
+        "95 % interval": f"± {100 * result.interval:.2f}",
+        unit: str(result.accuracies.numel()),
+        "seconds": f"{result.seconds:.1f}",
+    }

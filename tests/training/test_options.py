@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from argparse import ArgumentParser
+from dataclasses import fields
+from typing import get_type_hints
+
+import pytest
+
+from pyg_fsar.training import ModelOptions, TrainingOptions
+
+KINDS = [TrainingOptions, ModelOptions]
+
+
+def parser_of(*kinds, **defaults):
+    parser = ArgumentParser()
+    for kind in kinds:
+        kind.add_arguments(parser, **defaults)
+    return parser
+
+
+def other_value(kind, item):
+    """A value of a field that is not its default, and the arguments that give it."""
+    flag = "--lambda" if item.name == "rank_weight" else f"--{item.name.replace('_', '-')}"
+    if item.metadata["choices"]:
+        value = next(choice for choice in item.metadata["choices"] if choice != item.default)
+    else:
+        hint = get_type_hints(kind)[item.name]
+        if hint is bool:
+            return not item.default, [flag if item.default is False else f"--no-{flag[2:]}"]
+        value = {int: 3, float: 0.25, float | None: 0.25, str: "two", str | None: "two"}[hint]
+    assert value != item.default
+    return value, [flag, str(value)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_an_argument(kind):
+    expected, arguments = {}, []
+    for item in fields(kind):
+        expected[item.name], given = other_value(kind, item)
+        arguments += given
+    # Other arguments in the same namespace do not disturb.
+    options = kind.from_arguments(parser_of(*KINDS).parse_args(arguments))
+    assert {item.name: getattr(options, item.name) for item in fields(kind)} == expected
+    assert kind.from_arguments(parser_of(*KINDS).parse_args([])) == kind()
+
+
+def test_published_defaults():
+    training = TrainingOptions()
+    assert (training.n_way, training.k_shot, training.n_query) == (5, 1, 10)
+    assert (training.epochs, training.train_episodes, training.val_episodes) == (100, 1000, 500)
+    assert (training.test_runs, training.test_episodes, training.seed) == (10, 500, 2022)
+    assert (training.lr, training.weight_decay, training.rank_weight) == (1e-3, 5e-4, 0.1)
+
+
+def test_defaults_of_a_script():
+    parser = parser_of(TrainingOptions, epochs=7, clip_norm=2.0)
+    options = TrainingOptions.from_arguments(parser.parse_args([]))
+    assert (options.epochs, options.clip_norm, options.lr) == (7, 2.0, 1e-3)
+    assert TrainingOptions.from_arguments(parser.parse_args(["--epochs", "9"])).epochs == 9
+    with pytest.raises(TypeError, match="TrainingOptions has no field epoch"):
+        parser_of(TrainingOptions, epoch=7)
+
+
+def test_switches_and_flags():
+    parser = parser_of(TrainingOptions, resume=True)
+    assert TrainingOptions.from_arguments(parser.parse_args([])).resume
+    assert not TrainingOptions.from_arguments(parser.parse_args(["--no-resume"])).resume
+    assert TrainingOptions.from_arguments(parser.parse_args(["--lambda", "0"])).rank_weight == 0
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--rank-weight", "0"])
+
+
+def test_help_tells_defaults():
+    parser = ArgumentParser()
+    TrainingOptions.add_arguments(parser, epochs=7)
+    ModelOptions.add_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    for kind in KINDS:
+        for item in fields(kind):
+            default = 7 if item.name == "epochs" else item.default
+            assert f"{item.metadata['help']} (default: {default})" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "message"),
+    [
+        (TrainingOptions, {"n_way": 1}, "n_way must be at least 2, got 1"),
+        (TrainingOptions, {"k_shot": 0}, "k_shot must be at least 1, got 0"),
+        (TrainingOptions, {"accumulate": 0}, "accumulate must be at least 1"),
+        (TrainingOptions, {"patience": -1}, "patience must be at least 0, got -1"),
+        (TrainingOptions, {"seed": -1}, "seed must be at least 0, got -1"),
+        (TrainingOptions, {"eval_seed": -1}, "eval_seed must be at least 0, got -1"),
+        (TrainingOptions, {"lr": -1e-3}, "lr must be at least 0"),
+        (TrainingOptions, {"lr": math.nan}, "lr must be at least 0, got nan"),
+        (TrainingOptions, {"clip_norm": -1.0}, "clip_norm must be at least 0"),
+        (TrainingOptions, {"scheduler": "step"}, "scheduler must be one of .*cosine.*'step'"),
+        (ModelOptions, {"shots": "max"}, "shots must be one of .*average.*'max'"),
+        (ModelOptions, {"spatial": "norm"}, "spatial must be one of .*pairnorm.*'norm'"),
+        (ModelOptions, {"rank_method": "svd"}, "rank_method must be one of .*nuclear.*'svd'"),
+        (ModelOptions, {"gamma": -0.1}, "gamma must be at least 0"),
+    ],
+)
+def test_out_of_range(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong)
+
+
+def test_out_of_range_on_the_command_line(capsys):
+    parser = parser_of(*KINDS)
+    with pytest.raises(ValueError, match="n_way must be at least 2"):
+        TrainingOptions.from_arguments(parser.parse_args(["--n-way", "1"]))
+    for arguments in (["--scheduler", "step"], ["--epochs", "many"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(arguments)
+        assert arguments[1] in capsys.readouterr().err
