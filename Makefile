@@ -11,6 +11,7 @@ help:  ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(VENV)/base  ## Train and test a small model on generated motions, about 3 minutes
+	rm -rf runs/demo
 	$(BIN)/python examples/ntu_fewshot.py --out runs/demo $(DEMO)
 
 test: $(VENV)/scatter  ## Run the whole test suite, with torch-scatter and without

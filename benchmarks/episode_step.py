@@ -69,13 +69,14 @@ def soft_dtw_loop(cost: Tensor) -> Tensor:
 
 def rank_loop(embeddings: Tensor) -> Tensor:
     """The released penalty of ``[B, C, T, V]``, frame by frame."""
+    clips, _, frames, _ = embeddings.shape
     total = embeddings.new_zeros(())
-    for clip in embeddings:
-        for t in range(clip.size(1)):
-            frame = clip[:, t].t().softmax(dim=1)
+    for clip in range(clips):
+        for t in range(frames):
+            frame = embeddings[clip, :, t].t().softmax(dim=1)
             norms = frame.square().sum(dim=0).sqrt().sort(descending=True).values
             total = total - norms[: min(frame.shape)].mean()
-    return total / (len(embeddings) * embeddings.size(2))
+    return total / (clips * frames)
 
 
 def reference_head(embeddings: Tensor) -> Tensor:

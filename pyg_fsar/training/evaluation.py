@@ -202,7 +202,7 @@ def evaluate_one_shot(
             y = (all_labels[queries[part]][:, None] == labels).long().argmax(dim=1)
             y = y.to(fabric.device)
             scores[0, part] = (logits.argmax(dim=-1) == y).float()
-            scores[1, part] = F.cross_entropy(logits, y, reduction="none")
+            scores[1, part] = F.cross_entropy(logits, y, reduction="none").to(scores)
     accuracies, losses = _sum_over_ranks(fabric, scores).cpu()
     return EvaluationResult(accuracies, losses, time.perf_counter() - start)
 

@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
 from torch_geometric.transforms import BaseTransform, Compose
 
+from pyg_fsar.data import Episode
 from pyg_fsar.datasets import SkeletonDataset
-from pyg_fsar.loader import EpisodeLoader
+from pyg_fsar.loader import EpisodeSampler
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import STGCN, FewShotModel, PairNorm, RankMax
 from pyg_fsar.skeleton import Skeleton
@@ -27,6 +28,7 @@ from pyg_fsar.transforms import (
     RandomRotate,
     RandomScale,
     RandomShear,
+    RemoveMeanPose,
     ResampleFrames,
     ScaleByTorso,
 )
@@ -54,7 +56,7 @@ def launch(options: TrainingOptions) -> Fabric:
     return fabric
 
 
-def clip_transform(num_frames: int, train: bool) -> BaseTransform:
+def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> BaseTransform:
     """The usual preparation of 3D clips.
 
     A clip is centred on its first frame, turned to face the camera and scaled by the torso, so
@@ -64,11 +66,14 @@ def clip_transform(num_frames: int, train: bool) -> BaseTransform:
     Args:
         num_frames: Number of frames of every clip.
         train: Add what is random.
+        motion_only: Leave only what moves, see :class:`~pyg_fsar.transforms.RemoveMeanPose`.
     """
     mode = "random_segments" if train else "uniform"
     steps = [ResampleFrames(num_frames, mode), CenterOnJoint(), AlignView(), ScaleByTorso()]
     if train:
         steps += [RandomRotate((10, 15, 10)), RandomScale((0.85, 1.15)), RandomShear(0.1)]
+    if motion_only:
+        steps.append(RemoveMeanPose())
     return Compose(steps)
 
 
@@ -83,6 +88,8 @@ def build_model(
         dropout=options.dropout,
         norm=PairNorm(options.scale) if options.spatial == "pairnorm" else None,
         drop_edge=options.drop_rate if options.spatial == "dropedge" else 0.0,
+        kernel_size=options.kernel_size,
+        input_norm=options.input_norm,
     )
     softness: dict[str, Any] = {"gamma": options.gamma} if options.matcher == "soft_dtw" else {}
     matcher = build_matcher(options.matcher, shots=options.shots, **softness)
@@ -100,6 +107,7 @@ def run(
     folder: str | Path,
     exemplars: Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
+    drawn_data: SkeletonDataset | None = None,
 ) -> EvaluationResult:
     """Train a model, test the best epoch and leave everything in a folder.
 
@@ -117,6 +125,7 @@ def run(
         exemplars: Test by the one-shot protocol with these clips of ``test_data`` as support,
             instead of by episodes.
         settings: Plain values that describe the data; a run resumes only with the same ones.
+        drawn_data: As for :func:`draw_pictures`.
 
     Raises:
         ImportError: If matplotlib or TensorBoard is missing.
@@ -146,13 +155,17 @@ def run(
     else:
         result = evaluate_one_shot(fabric, few_shot, test_data, exemplars)
     if fabric.is_global_zero:
-        draw_pictures(few_shot, test_data, training, folder)
+        draw_pictures(few_shot, test_data, training, folder, drawn_data)
     fabric.barrier()
     return result
 
 
 def draw_pictures(
-    model: FewShotModel, dataset: SkeletonDataset, options: TrainingOptions, folder: Path
+    model: FewShotModel,
+    dataset: SkeletonDataset,
+    options: TrainingOptions,
+    folder: Path,
+    drawn_data: SkeletonDataset | None = None,
 ) -> None:
     """Show how a model sees one query of the first episode: which joints its embedding keeps
     apart, and how it aligns the query with a support clip of the same class.
@@ -165,45 +178,42 @@ def draw_pictures(
         dataset: Clips with deterministic transforms.
         options: Decides the episode.
         folder: Receives ``joint_similarity.png`` and ``alignment.png``.
+        drawn_data: The same clips as they are to be drawn, where the transforms of ``dataset``
+            leave no body to be seen; resampled to as many frames.
     """
     from pyg_fsar.visualization import plot_alignment, plot_joint_similarity
 
-    loader = EpisodeLoader(
-        dataset, options.n_way, options.k_shot, options.n_query, 1, options.eval_seed
+    sampler = EpisodeSampler(
+        dataset.labels, options.n_way, options.k_shot, options.n_query, 1, options.eval_seed
     )
-    episode = next(iter(loader))
-    device = next(model.parameters(), torch.empty(0)).device
-    moved = episode.to(device)
-    lengths = moved.inputs()[-1]
+    numbers = next(iter(sampler))
+    num_support = options.n_way * options.k_shot
+    clips = dataset.gather(numbers)
+    episode = Episode.from_clips(clips[:num_support], clips[num_support:])
+    moved = episode.to(next(model.parameters()).device)
     model.eval()
     with torch.no_grad():
-        embedded = model.embed(moved.bodies, moved.body_to_clip, moved.num_clips, lengths)
-        chances = model(*moved.inputs())[0].softmax(dim=-1).cpu()
-    right = chances.gather(1, episode.query_y[:, None]).squeeze(1)
-    query = int((right * (chances.argmax(dim=-1) == episode.query_y)).argmax())
+        embedded = model.embed(moved.bodies, moved.body_to_clip, moved.num_clips)
+        logits = model(*moved.inputs())[0].softmax(dim=-1).cpu()
+    right = logits.gather(1, episode.query_y[:, None]).squeeze(1)
+    query = int((right * (logits.argmax(dim=-1) == episode.query_y)).argmax())
     support = int((episode.support_y == episode.query_y[query]).nonzero()[0])
-    query_clip, support_clip = episode.clip(episode.num_support + query), episode.clip(support)
-    query_embedding, support_embedding = (
-        x if lengths is None else x[: clip.num_frames]
-        for x, clip in (
-            (embedded[episode.num_support + query], query_clip),
-            (embedded[support], support_clip),
-        )
-    )
+    query_embedding = embedded[num_support + query]
+    drawn = (drawn_data or dataset).gather([numbers[num_support + query], numbers[support]])
+    action = dataset.class_names[int(drawn[0].y)]
 
-    action = dataset.class_names[int(query_clip.y)]
-    middle = query_clip.num_frames // 2
+    middle = drawn[0].num_frames // 2
     panels = {
-        "coordinates": query_clip.bodies[0, middle],
+        "coordinates": drawn[0].bodies[0, middle],
         "embedding": query_embedding[query_embedding.size(0) // 2].cpu(),
     }
     figure = plot_joint_similarity(
-        panels, query_clip.skeleton, title=f"Similarity of joints, middle frame of '{action}'"
+        panels, dataset.skeleton, title=f"Similarity of joints, middle frame of '{action}'"
     )
     figure.savefig(folder / "joint_similarity.png", dpi=150, bbox_inches="tight")
-    alignment = model.matcher.align(query_embedding, support_embedding)
+    alignment = model.matcher.align(query_embedding, embedded[support])
     figure = plot_alignment(
-        alignment.cost.cpu(), alignment.weights.cpu(), query_clip, support_clip, title=action
+        alignment.cost.cpu(), alignment.weights.cpu(), *drawn, view=(0, 1), title=action
     )
     figure.savefig(folder / "alignment.png", dpi=150, bbox_inches="tight")
 

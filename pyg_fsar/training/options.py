@@ -126,7 +126,13 @@ class TrainingOptions(Options):
 class ModelOptions(Options):
     """Options of the model."""
 
-    blocks: int = _option(10, "blocks of ST-GCN: 4, 7 or 10")
+    blocks: int = _option(10, "blocks of ST-GCN: 2, 4, 7 or 10")
+    kernel_size: int = _option(9, "frames that a temporal convolution spans", at_least=1)
+    input_norm: str = _option(
+        "joint",
+        "whether each joint's coordinates are normalised by themselves or with all others",
+        choices=("joint", "channel"),
+    )
     dropout: float = _option(0.1, "dropout in every block of the encoder", at_least=0)
     matcher: str = _option("soft_dtw", "how clips are compared, see build_matcher")
     gamma: float = _option(0.1, "softness of soft-DTW", at_least=0)

@@ -17,7 +17,9 @@ from pyg_fsar.training import TrainingOptions
 from pyg_fsar.transforms import RandomJitter, RandomRotate
 
 
-def make_motions(seed=0, num_classes=4, clips_per_class=6, T=8, ragged=False, transform=None):
+def make_motions(
+    seed=0, num_classes=4, clips_per_class=6, T=8, ragged=False, noise=3, transform=None
+):
     """Every class is a smooth course of the joints, its clips differ in phase, noise and bodies."""
     rng = np.random.default_rng(seed)
     clips, labels = [], []
@@ -28,7 +30,7 @@ def make_motions(seed=0, num_classes=4, clips_per_class=6, T=8, ragged=False, tr
             length = T + number % 3 if ragged else T
             time = np.linspace(0, 1, length)[:, None, None] + rng.normal(0, 0.05)
             course = pose + reach * np.sin(math.pi * (1 + label) * time)
-            clips.append(course + rng.normal(0, 0.8, (M, length, 25, 3)))
+            clips.append(course + rng.normal(0, noise, (M, length, 25, 3)))
             labels.append(label)
     return SkeletonArrays(clips, labels, skeleton="ntu25", transform=transform)
 

@@ -123,9 +123,9 @@ class SpatialGraphConv(MessagePassing):
         batch = list(adj.shape[:-3]) + [1] * (x.dim() - adj.dim() + 1)
         aggregate = torch.matmul(rows.view(batch + list(rows.shape[-2:])), x)
         out = aggregate.view(*x.shape[:-1], -1) @ self.weight.flatten(0, 1)
-        if self.bias is None:
-            return out
-        return out + (coefficient @ self.bias).view([*batch, x.size(-2), self.out_channels])
+        if self.bias is not None:
+            out += (coefficient @ self.bias).view([*batch, x.size(-2), self.out_channels])
+        return out
 
     def _forward_sparse(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor | None, edge_weight: Tensor | None

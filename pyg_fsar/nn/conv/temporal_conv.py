@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["TemporalConv"]
@@ -39,12 +40,21 @@ class TemporalConv(nn.Module):
             padding=(kernel_size // 2, 0),
         )
         self.conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve along time."""
         # [B, T, V, C] is in memory a [B, C, T, V] image with channels last: no copy either way.
-        return self.norm(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        x, conv = x.permute(0, 3, 1, 2), self.conv
+        if conv.kernel_size == (1, 1):
+            # Leaves frames out before, not within the convolution, which for fewer than 16 channels
+            # writes beyond its buffer in backward and crashes (uxlfoundation/oneDNN#6035).
+            x = F.conv2d(x[:, :, :: conv.stride[0]], conv.weight, conv.bias)
+        else:
+            x = conv(x)
+        out = x.permute(0, 2, 3, 1)
+        # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU.
+        return self.norm(out.flatten(0, -2)).view_as(out)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""

@@ -17,6 +17,7 @@ __all__ = ["STGCN", "STGCNBlock"]
 
 # Output channels and temporal stride of each block, by number of blocks.
 PLANS = {
+    2: ((64, 1),) * 2,
     4: ((64, 1), (64, 1), (128, 2), (256, 2)),
     7: ((64, 1),) * 3 + ((128, 2), (128, 1), (256, 2), (256, 1)),
     10: ((64, 1),) * 4 + ((128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)),
@@ -68,9 +69,8 @@ class STGCNBlock(nn.Module):
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
         """Convolve over joints, then over time."""
         out = self.norm(self.spatial(x, adj))
-        # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU. Both
-        # rectifiers work in place, since nothing needs what they overwrite for its gradient, and
-        # before any view is taken, since autograd copies gradients of views changed in place.
+        # Both rectifiers work in place, since nothing needs what they overwrite for its gradient,
+        # and before any view is taken, since autograd copies gradients of views changed in place.
         out = self.spatial_norm(out.flatten(0, -2)).relu_().view_as(out)
         out = self.dropout(self.temporal(out))
         if self.residual is not None:
@@ -88,7 +88,8 @@ class STGCN(nn.Module):
         num_blocks: 10 as published: 64 channels four times, 128 and 256 three times, with temporal
             stride 2 where channels double. Ma et al. (ECCV 2022) also use 4 and 7 blocks without
             publishing their channels; here these are 64, 64, 128, 256 and 64 (three times), 128,
-            256 (twice each), so that all three have the same output shape.
+            256 (twice each), so that all three have the same output shape. 2 blocks of 64 channels
+            keep all frames: for small data, on which more blocks only learn their classes by heart.
         strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
         dropout: Share of features zeroed in each block.
         edge_importance: Learn a weight for every bone in every block.
@@ -96,6 +97,9 @@ class STGCN(nn.Module):
             right after its graph convolution, where the PairNorm paper puts its own.
         drop_edge: Share of bones dropped in training. All blocks lack the same bones.
         kernel_size: Temporal kernel size.
+        input_norm: ``"joint"`` normalises every channel of every joint, as published. This brings
+            joints that hardly move up to those that do. ``"channel"`` normalises channels over all
+            joints, which keeps their proportions.
         plan: Instead of ``num_blocks``, the output channels and temporal stride of every block.
 
     Shapes:
@@ -104,7 +108,7 @@ class STGCN(nn.Module):
           :math:`T' = \lceil \lceil T / 2 \rceil / 2 \rceil` and :math:`C' = 256`
 
     Raises:
-        ValueError: If the number of blocks or the norm is unknown, or the plan is empty.
+        ValueError: If the number of blocks or a norm is unknown, or the plan is empty.
 
     Example:
         >>> encoder = STGCN("ntu25")
@@ -125,6 +129,7 @@ class STGCN(nn.Module):
         norm: str | nn.Module | None = None,
         drop_edge: float = 0.0,
         kernel_size: int = 9,
+        input_norm: str = "joint",
         plan: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
@@ -147,7 +152,10 @@ class STGCN(nn.Module):
         # Not part of the state: it follows from the arguments.
         self.register_buffer("adjacency", self.skeleton.adjacency(strategy), persistent=False)
         self.drop_edge = DropEdge(drop_edge)
-        self.input_norm = nn.BatchNorm1d(self.skeleton.num_joints * in_channels)
+        if input_norm not in ("joint", "channel"):
+            raise ValueError(f"input_norm must be 'joint' or 'channel', got '{input_norm}'")
+        per_joint = self.skeleton.num_joints if input_norm == "joint" else 1
+        self.input_norm = nn.BatchNorm1d(per_joint * in_channels)
         self.blocks = nn.ModuleList()
         for number, (channels, stride) in enumerate(plan):
             self.blocks.append(
@@ -178,7 +186,7 @@ class STGCN(nn.Module):
                 f"frame, got {list(x.shape)}"
             )
         self.skeleton.check_joints(x.size(2), "input of STGCN")
-        x = self.input_norm(x.flatten(0, 1).flatten(1)).view_as(x)
+        x = self.input_norm(x.reshape(-1, self.input_norm.num_features)).view_as(x)
         adjacency = self.drop_edge(self.adjacency)
         for number, block in enumerate(self.blocks):
             adj = adjacency * self.edge_importance[number] if self.edge_importance else adjacency

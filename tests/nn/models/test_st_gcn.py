@@ -11,6 +11,13 @@ from pyg_fsar.nn import STGCN, PairNorm, STGCNBlock
 TINY = ((8, 1), (8, 1), (12, 2))
 
 
+def channels_first(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
+    """The same batch norm for ``[B, C, T, V]``."""
+    twin = nn.BatchNorm2d(norm.num_features, dtype=norm.weight.dtype)
+    twin.load_state_dict(norm.state_dict())
+    return twin.train(norm.training)
+
+
 class ReferenceBlock(nn.Module):
     """Channels first, `conv2d` to all subsets and an einsum, as in the public code."""
 
@@ -21,9 +28,12 @@ class ReferenceBlock(nn.Module):
         self.gcn = nn.Conv2d(width, subsets * channels, 1)
         self.gcn.weight.data = spatial.weight.detach().mT.reshape(subsets * channels, width, 1, 1)
         self.gcn.bias.data = spatial.bias.detach().flatten()
-        bn = nn.BatchNorm2d(channels, dtype=spatial.weight.dtype)
-        bn.load_state_dict(block.spatial_norm.state_dict())
-        self.tcn = nn.Sequential(bn, nn.ReLU(), temporal.conv, temporal.norm)
+        self.tcn = nn.Sequential(
+            channels_first(block.spatial_norm),
+            nn.ReLU(),
+            temporal.conv,
+            channels_first(temporal.norm),
+        )
         self.first, self.block = first, block
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
@@ -35,7 +45,8 @@ class ReferenceBlock(nn.Module):
             return y.relu()
         if isinstance(self.block.residual, nn.Identity):
             return (y + x).relu()
-        return (y + self.block.residual.norm(self.block.residual.conv(x))).relu()
+        residual = self.block.residual
+        return (y + channels_first(residual.norm)(residual.conv(x))).relu()
 
 
 def reference(model: STGCN, x: Tensor) -> Tensor:
@@ -181,3 +192,27 @@ def test_refuses_what_does_not_fit() -> None:
         STGCN("coco17", strategy="far")
     with pytest.raises(ValueError, match="between 0 and 1"):
         STGCN("coco17", drop_edge=1.5)
+
+
+def test_two_blocks_keep_every_frame() -> None:
+    encoder = STGCN("kinect20", num_blocks=2)
+    assert encoder(torch.randn(1, 13, 20, 3)).shape == (1, 13, 20, 64)
+
+
+def test_channel_norm_keeps_the_proportions_of_joints() -> None:
+    x = torch.randn(4, 9, 20, 3)
+    x[:, :, 5] *= 100  # a joint that moves far more than the others
+
+    def ratio(input_norm: str) -> float:
+        encoder = STGCN("kinect20", plan=TINY, input_norm=input_norm)
+        norm = encoder.input_norm
+        normalised = norm(x.reshape(-1, norm.num_features)).view_as(x)
+        return float(normalised[:, :, 5].std() / normalised[:, :, 6].std())
+
+    assert ratio("joint") == pytest.approx(1, abs=0.01)
+    assert ratio("channel") == pytest.approx(float(x[:, :, 5].std() / x[:, :, 6].std()), rel=0.05)
+
+
+def test_unknown_input_norm() -> None:
+    with pytest.raises(ValueError, match="'joint' or 'channel'"):
+        STGCN("kinect20", input_norm="layer")

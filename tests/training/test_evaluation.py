@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import nn
+from torch_geometric.nn import GCNConv
+
+from pyg_fsar.data import stack_clips
+from pyg_fsar.loader import EpisodeLoader, EpisodeSampler
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import FewShotModel, FrameEncoder
+from pyg_fsar.training import EvaluationResult, embed_dataset, evaluate, evaluate_one_shot
+
+
+def naive(model, dataset, runs, n_way=3, k_shot=1, n_query=2, num_episodes=5, seed=7):
+    """Accuracy and loss of every episode by the model's own forward pass."""
+    model.eval()
+    loader = EpisodeLoader(dataset, n_way, k_shot, n_query, num_episodes, seed)
+    accuracies, losses = [], []
+    for run in range(runs):
+        loader.set_epoch(run)
+        for episode in loader:
+            with torch.no_grad():
+                logits, _ = model(*episode.inputs())
+            right = logits.argmax(dim=-1) == episode.query_y
+            accuracies.append(right.float().mean())
+            losses.append(F.cross_entropy(logits, episode.query_y))
+    return torch.stack(accuracies), torch.stack(losses)
+
+
+def warm_up(model, dataset):
+    """Give batch norm statistics that matter."""
+    model.train()
+    bodies, body_to_clip, _ = stack_clips(dataset.gather(range(len(dataset))))
+    for _ in range(3):
+        model.embed(bodies, body_to_clip, len(dataset))
+    return model
+
+
+@pytest.mark.parametrize(
+    "matcher", [{"matcher": "soft_dtw"}, {"matcher": "protonet"}, {"matcher": "dtw"}]
+)
+@pytest.mark.parametrize("k_shot", [1, 2])
+def test_equals_the_model_on_each_episode(fabric, motions, new_model, matcher, k_shot):
+    data = motions()
+    model = warm_up(new_model(**matcher), data)
+    result = evaluate(fabric, model, data, 3, k_shot, 2, 5, runs=2, seed=7)
+    accuracies, losses = naive(model, data, runs=2, k_shot=k_shot)
+    torch.testing.assert_close(result.losses, losses, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result.accuracies, accuracies)
+    assert accuracies.unique().numel() > 1
+    assert losses.unique().numel() == 10
+    assert result.seconds > 0
+
+
+def test_depends_on_the_seed_alone(fabric, motions, new_model):
+    data, model = motions(), new_model()
+
+    def losses(seed, **options):
+        return evaluate(fabric, model, data, 3, 1, 2, seed=seed, **options).losses
+
+    first = losses(1, num_episodes=4, runs=2)
+    torch.manual_seed(5)
+    assert torch.equal(losses(1, num_episodes=4, runs=2), first)
+    # Runs are the sampler's epochs, so fewer of them are the first of more.
+    assert torch.equal(losses(1, num_episodes=4), first[:4])
+    assert torch.equal(losses(1, num_episodes=2), first[:2])
+    assert not torch.equal(losses(2, num_episodes=4), first[:4])
+
+
+@pytest.mark.parametrize("setting_up", [True, False])
+def test_leaves_the_model_as_it_was(fabric, motions, new_model, setting_up):
+    model = new_model(dropout=0.5)
+    model.train()
+    model.encoder.input_norm.eval()  # frozen, as one may in transfer
+    subject = fabric.setup(model) if setting_up else model
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    random_state, num_threads = torch.get_rng_state(), torch.get_num_threads()
+    first = evaluate(fabric, subject, motions(), 3, 1, 2, 3)
+    embed_dataset(fabric, subject, motions())
+    assert torch.equal(evaluate(fabric, subject, motions(), 3, 1, 2, 3).losses, first.losses)
+    assert model.training
+    assert not model.encoder.input_norm.training
+    assert model.encoder.blocks[0].training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.get_num_threads() == num_threads
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    model.eval()
+    evaluate(fabric, subject, motions(), 3, 1, 2, 3)
+    assert not any(part.training for part in model.modules())
+
+
+def test_training_mode_comes_back_after_an_error(fabric, motions, new_model):
+    model = new_model()
+    with pytest.raises(ValueError, match="clips differ in length, but STGCN makes"):
+        evaluate(fabric, model, motions(ragged=True), 3, 1, 2, 3)
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
+def test_too_few_clips(fabric, motions, new_model):
+    with pytest.raises(ValueError, match=r"5-way episodes need 5 classes, .* only 4"):
+        evaluate(fabric, new_model(), motions(num_classes=4))
+    with pytest.raises(ValueError, match="class 0 has 6 clips"):
+        evaluate(fabric, new_model(), motions(), 3, 1, 10)
+
+
+@pytest.mark.parametrize("shots", ["mean", "average"])
+@pytest.mark.parametrize("aligner", ["dtw", "soft_dtw", "bimhm"])
+def test_ragged_clips_equal_pairs_of_trimmed_clips(fabric, motions, aligner, shots):
+    data = motions(ragged=True)
+    matcher = build_matcher(aligner, cost="euclidean", shots=shots)
+    model = FewShotModel(nn.Identity(), matcher)
+    result = evaluate(fabric, model, data, 3, 1, 2, 4, seed=3)
+    accuracies, losses = naive(model, data, runs=1, num_episodes=4, seed=3)
+    torch.testing.assert_close(result.losses, losses)
+    torch.testing.assert_close(result.accuracies, accuracies)
+
+    for episode, numbers in enumerate(EpisodeSampler(data.labels, 3, 1, 2, 4, seed=3)):
+        clips = [clip.bodies.mean(dim=0)[None] for clip in data.gather(numbers)]
+        assert len({clip.size(1) for clip in clips}) > 1
+        alone = torch.zeros(1, dtype=torch.long)
+        logits = torch.tensor([[matcher(s, alone, q).item() for s in clips[:3]] for q in clips[3:]])
+        y = torch.arange(3).repeat_interleave(2)
+        torch.testing.assert_close(result.losses[episode], F.cross_entropy(logits, y))
+        accuracy = (logits.argmax(dim=-1) == y).float().mean()
+        torch.testing.assert_close(result.accuracies[episode], accuracy)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 64])
+def test_embed_dataset(fabric, motions, new_model, chunk):
+    data = motions()
+    model = warm_up(new_model(), data)
+    embeddings, lengths = embed_dataset(fabric, model, data, chunk)
+    assert model.training
+    assert lengths is None
+    assert embeddings.shape == (24, 4, 25, 8)
+    assert not embeddings.requires_grad
+    model.eval()
+    for number in range(len(data)):
+        bodies = data[number].bodies
+        alone = model.embed(bodies, torch.zeros(len(bodies), dtype=torch.long), 1)
+        torch.testing.assert_close(embeddings[number], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_embed_ragged_dataset(fabric, motions, chunk):
+    data = motions(ragged=True)
+    encoder = FrameEncoder(GCNConv(3, 4), "ntu25")
+    model = FewShotModel(encoder, build_matcher("dtw"))
+    embeddings, lengths = embed_dataset(fabric, model, data, chunk)
+    assert embeddings.shape == (24, 10, 25, 4)
+    assert lengths.tolist() == [clip.num_frames for clip in data]
+    for number, clip in enumerate(data):
+        alone = encoder(clip.bodies).mean(dim=0)
+        torch.testing.assert_close(embeddings[number, : lengths[number]], alone)
+
+
+def test_result():
+    accuracies = torch.tensor([0.2, 0.4, 0.9, 0.5])
+    result = EvaluationResult(accuracies, torch.tensor([1.0, 2.0, 3.0, 4.0]), 1.5)
+    assert result.accuracy == pytest.approx(0.5)
+    assert result.loss == 2.5
+    deviation = math.sqrt(sum((a - 0.5) ** 2 for a in (0.2, 0.4, 0.9, 0.5)) / 3)
+    assert result.interval == pytest.approx(1.959964 * deviation / 2)
+    assert str(result) == f"50.00 ± {100 * result.interval:.2f} %"
+
+
+# one-shot protocol
+
+
+def test_one_shot_equals_a_naive_computation(fabric, motions, new_model):
+    data = motions()
+    model = warm_up(new_model(), data)
+    exemplars = [20, 3, 9, 13]  # of the classes 3, 0, 1, 2
+    results = [evaluate_one_shot(fabric, model, data, exemplars, chunk) for chunk in (7, 64)]
+    assert model.training
+
+    model.eval()
+    queries = [number for number in range(24) if number not in exemplars]
+    expected, losses = [], []
+    for number in queries:
+        bodies, body_to_clip, _ = stack_clips(data.gather([*exemplars, number]))
+        with torch.no_grad():
+            logits, _ = model(bodies, body_to_clip, torch.arange(4), 5, 4)
+        y = torch.tensor([[3, 0, 1, 2].index(int(data.labels[number]))])
+        expected.append((logits.argmax(dim=-1) == y).float())
+        losses.append(F.cross_entropy(logits, y))
+    for result in results:
+        torch.testing.assert_close(result.accuracies, torch.cat(expected))
+        torch.testing.assert_close(result.losses, torch.stack(losses), rtol=1e-4, atol=1e-5)
+    assert 0 < results[0].accuracy < 1
+
+
+def test_one_shot_of_ragged_clips(fabric, motions):
+    data = motions(ragged=True)
+    model = FewShotModel(nn.Identity(), build_matcher("dtw", cost="euclidean"))
+    result = evaluate_one_shot(fabric, model, data, [0, 6, 12, 18], chunk=5)
+    clips = [clip.bodies.mean(dim=0)[None] for clip in data]
+    alone = torch.zeros(1, dtype=torch.long)
+    queries = [number for number in range(24) if number % 6]
+    expected = []
+    for number in queries:
+        logits = [model.matcher(clips[s], alone, clips[number]).item() for s in (0, 6, 12, 18)]
+        expected.append(float(max(logits) == logits[number // 6]))
+    assert result.accuracies.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("exemplars", "message"),
+    [
+        ([0, 1, 6, 12, 18], "two exemplars are of one class"),
+        ([0, 6, 12], r"no exemplar for classes \[3\]"),
+        ([], r"no exemplar for classes \[0, 1, 2, 3\]"),
+    ],
+)
+def test_one_shot_errors(fabric, motions, new_model, exemplars, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_one_shot(fabric, new_model(), motions(), exemplars)
+
+
+def test_one_shot_without_queries(fabric, motions, new_model):
+    with pytest.raises(ValueError, match="there is no query"):
+        evaluate_one_shot(fabric, new_model(), motions(clips_per_class=1), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_precision(precision, motions, new_model):
+    """Clips are prepared in single precision, whatever the precision of the model."""
+    seen = set()
+
+    def note(clip):
+        seen.add(clip.x.dtype)
+        return clip
+
+    data = motions(transform=note)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    fabric.launch()
+    model = new_model()
+    wrapped = fabric.setup(model)
+    assert evaluate(fabric, wrapped, data, 3, 1, 2, 3).losses.isfinite().all()
+    assert evaluate_one_shot(fabric, wrapped, data, [0, 6, 12, 18]).losses.isfinite().all()
+    untrained = FewShotModel(nn.Identity(), build_matcher("dtw", cost="euclidean"))
+    ours = evaluate(fabric, untrained, data, 3, 1, 2, 3)
+    full = Fabric(accelerator="cpu", devices=1)
+    full.launch()
+    exact = evaluate(full, untrained, data, 3, 1, 2, 3)
+    torch.testing.assert_close(ours.losses, exact.losses)
+    assert seen == {torch.float32}
