@@ -12,17 +12,23 @@ __all__ = ["compare", "print_table"]
 
 
 def compare(
-    candidates: dict[str, Callable[[], object]], repeats: int = 5, warmup: int = 1
+    candidates: dict[str, Callable[[], object]],
+    repeats: int = 5,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of each candidate; all take turns, so that a busy machine slows all alike."""
+    """Median seconds of each candidate; all take turns, so that a busy machine slows all alike.
+
+    With ``clock=time.process_time`` it is processor time, which other programs hardly change.
+    """
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for repeat in range(warmup + repeats):
         for name, run in candidates.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if repeat >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -2,12 +2,14 @@
 
 Run with ``python benchmarks/stgcn.py``. The reference pads clips to two bodies and works channels
 first with ``conv2d`` and ``einsum``. "Convolutions alone" are ST-GCN's temporal 9 x 1 and spatial
-1 x 1 convolutions at the same sizes and nothing else, a bound on what is left to gain.
+1 x 1 convolutions at the same sizes and nothing else, a bound on what is left to gain. Times are
+processor time on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 
 import torch
@@ -79,7 +81,7 @@ def main() -> None:
             f"pyg_fsar{suffix}": forward_backward(STGCN("ntu25"), x, bf16),
             f"convolutions alone{suffix}": convolutions_alone(args.clips, args.frames, 25, bf16),
         }
-    medians = compare(candidates, args.repeats)
+    medians = compare(candidates, args.repeats, clock=time.process_time)
     print(f"ST-GCN forward and backward, {args.clips} one-body clips of {args.frames} frames")
     print_table(medians, "reference")
     for suffix in ("", ", bf16") if args.bf16 else ("",):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,22 @@ MOVEMENTS: dict[str, tuple[int, dict[str, float]]] = {
 NAMES = [
     name.replace("*", side) for name in MOVEMENTS for side in ("left", "right")[: 1 + ("*" in name)]
 ]
+# Movements that all classes of a dataset are made of: so few that classes share most of them, and
+# differ in their order, too.
+VOCABULARY = 16
+# What people do besides: how they hold themselves and fidget, as standard deviations in radians.
+MANNER = {
+    "left_arm_forward": 0.3,
+    "right_arm_forward": 0.3,
+    "left_arm_sideways": 0.3,
+    "right_arm_sideways": 0.3,
+    "left_elbow": 0.3,
+    "right_elbow": 0.3,
+    "left_leg_sideways": 0.1,
+    "right_leg_sideways": 0.1,
+    "bow": 0.1,
+    "turn": 0.15,
+}
 
 
 @dataclass
@@ -55,11 +71,11 @@ class Motion:
     sizes: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, num_movements: int = 3) -> Motion:
-        """A random motion."""
+    def draw(cls, rng: np.random.Generator, names: Sequence[str], num_movements: int = 3) -> Motion:
+        """A random motion out of some movements."""
         shares = rng.uniform(0.6, 1.4, num_movements)
         return cls(
-            movements=[str(name) for name in rng.choice(NAMES, num_movements, replace=False)],
+            movements=[str(name) for name in rng.choice(names, num_movements, replace=False)],
             ends=np.cumsum(shares) / shares.sum(),
             sizes=rng.uniform(0.75, 1.15, num_movements),
         )
@@ -87,12 +103,13 @@ class Motion:
 class FakeSkeletonDataset(SkeletonDataset):
     r"""Generated motions of a human body: forward kinematics on a true skeleton.
 
-    A class is a motion, three movements one after the other (:attr:`class_names` tells them), which
-    in every fifth class a second body answers with another motion. Clips of a class differ in
-    length, speed, start and an uneven course of time, in the size and proportions of the body, its
-    place and direction, the size of the movements, and in sensor noise; in some, a joint is lost
-    for a while, which is then zero. Comparing clips frame by frame therefore fails where comparing
-    them along a time alignment succeeds, if not always.
+    A class is a motion, three movements one after the other (:attr:`class_names` tells them) out of
+    ten that all classes share; in every fifth class a second body answers with another motion.
+    Clips of a class differ in length, speed, start and an uneven course of time, in the size and
+    proportions of the body, its place and direction, the size of the movements, posture and
+    fidgeting, and in sensor noise; in some, a joint is lost for a while, which is then zero.
+    Comparing clips frame by frame therefore fails where comparing them along a time alignment
+    succeeds, if not always.
 
     A clip depends on the seed, its class and its number alone. The last quarter of the classes is
     for the test, the quarter before for validation.
@@ -152,10 +169,11 @@ class FakeSkeletonDataset(SkeletonDataset):
         self._noise = noise
         self._lost_joints = lost_joints
         self._seed = seed
+        names = np.random.default_rng(seed).choice(NAMES, VOCABULARY, replace=False).tolist()
         self._motions = []
         for label in range(num_classes):
             rng = np.random.default_rng([seed, label])
-            self._motions.append([Motion.draw(rng) for _ in range(1 + (label % 5 == 4))])
+            self._motions.append([Motion.draw(rng, names) for _ in range(1 + (label % 5 == 4))])
         super().__init__(
             skeleton=skeleton,
             class_names=["; ".join(map(str, motions)) for motions in self._motions],
@@ -182,9 +200,9 @@ class FakeSkeletonDataset(SkeletonDataset):
         place = np.array([rng.normal(0, 0.1), -1.0, rng.normal(3, 0.1)])
         bodies = []
         for number, motion in enumerate(self._motions[label]):
-            freedoms = {
-                freedom: course * rng.normal(1, 0.1) for freedom, course in motion.at(phase).items()
-            }
+            freedoms = _manner(rng, num_frames)
+            for freedom, course in motion.at(phase).items():
+                freedoms[freedom] = freedoms.get(freedom, 0) + course * rng.normal(1, 0.15)
             joints = self._body.move(self._body.resize(rng), freedoms, num_frames)
             # The first body faces the camera; a second one stands a step before it, face to face.
             facing = np.pi * (1 + number) + angle
@@ -206,6 +224,16 @@ def _course_of_time(rng: np.random.Generator, num_frames: int) -> np.ndarray:
     course = np.cumsum(speed) / speed.sum()
     start, end = rng.uniform(0, 0.25), 1 - rng.uniform(0, 0.25)
     return np.clip((course - start) / (end - start), 0, 1)
+
+
+def _manner(rng: np.random.Generator, num_frames: int) -> dict[str, np.ndarray]:
+    """A posture and slow movements that have nothing to do with the class."""
+    time = np.linspace(0, 2 * np.pi, num_frames)
+    return {
+        freedom: rng.normal(0, size)
+        + rng.normal(0, size) * np.sin(rng.uniform(0.5, 2) * time + rng.uniform(0, 2 * np.pi))
+        for freedom, size in MANNER.items()
+    }
 
 
 def _turn(angle: float) -> np.ndarray:

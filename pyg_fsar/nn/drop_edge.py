@@ -35,11 +35,25 @@ def drop_edge(
         - **edge_type, edge_weight:** :math:`(E)`
 
     Raises:
-        ValueError: If ``p`` is not a probability.
+        ValueError: If ``p`` is not a probability or shapes do not fit together.
     """
     _check_probability(p)
     if adj.is_floating_point():
+        if (
+            adj.dim() < 2
+            or adj.size(-1) != adj.size(-2)
+            or (edge_type, edge_weight) != (None, None)
+        ):
+            raise ValueError(
+                "expected a dense adjacency [..., V, V] without edge types and weights, or an "
+                f"integer edge_index; got {adj.dtype} {list(adj.shape)}"
+            )
         return _drop_dense(adj, p)
+    if adj.dim() != 2 or adj.size(0) != 2:
+        raise ValueError(
+            f"expected a floating point adjacency [..., V, V] or an integer edge_index [2, E], got "
+            f"{adj.dtype} {list(adj.shape)}"
+        )
 
     edges = [adj, *(value for value in (edge_type, edge_weight) if value is not None)]
     keep = _kept_edges(adj, p)

@@ -99,3 +99,15 @@ def test_refuses_what_is_no_probability(p: float) -> None:
         DropEdge(p)
     with pytest.raises(ValueError, match="between 0 and 1"):
         drop_edge(SKELETON.adjacency(), p)
+
+
+def test_refuses_shapes_that_do_not_fit() -> None:
+    edge_index, edge_type, _ = SKELETON.relations()
+    for adj, kind in [
+        (torch.rand(3, 5, 4), None),
+        (SKELETON.adjacency(), edge_type),
+        (SKELETON.adjacency().long(), None),
+        (edge_index.t(), None),
+    ]:
+        with pytest.raises(ValueError, match=r"\[..., V, V\]"):
+            drop_edge(adj, 0.5, kind)
