@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -46,13 +47,14 @@ __all__ = [
 
 
 def launch(options: TrainingOptions) -> Fabric:
-    """Start Fabric, and with several devices the other processes."""
+    """Start Fabric, and with several devices the other processes unless ``fabric run`` did."""
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
         precision=options.precision,  # type: ignore[arg-type]
     )
-    fabric.launch()
+    if not os.environ.get("LT_CLI_USED"):
+        fabric.launch()
     return fabric
 
 
@@ -190,16 +192,20 @@ def draw_pictures(
     num_support = options.n_way * options.k_shot
     clips = dataset.gather(numbers)
     episode = Episode.from_clips(clips[:num_support], clips[num_support:])
-    moved = episode.to(next(model.parameters()).device)
+    moved = episode.to(next(model.parameters(), torch.empty(0)).device)
+    lengths = moved.inputs()[-1]
     model.eval()
     with torch.no_grad():
-        embedded = model.embed(moved.bodies, moved.body_to_clip, moved.num_clips)
+        embedded = model.embed(moved.bodies, moved.body_to_clip, moved.num_clips, lengths)
         logits = model(*moved.inputs())[0].softmax(dim=-1).cpu()
     right = logits.gather(1, episode.query_y[:, None]).squeeze(1)
     query = int((right * (logits.argmax(dim=-1) == episode.query_y)).argmax())
     support = int((episode.support_y == episode.query_y[query]).nonzero()[0])
-    query_embedding = embedded[num_support + query]
-    drawn = (drawn_data or dataset).gather([numbers[num_support + query], numbers[support]])
+    pair = num_support + query, support
+    query_embedding, support_embedding = (
+        embedded[clip] if lengths is None else embedded[clip, : lengths[clip]] for clip in pair
+    )
+    drawn = (drawn_data or dataset).gather([numbers[clip] for clip in pair])
     action = dataset.class_names[int(drawn[0].y)]
 
     middle = drawn[0].num_frames // 2
@@ -211,7 +217,7 @@ def draw_pictures(
         panels, dataset.skeleton, title=f"Similarity of joints, middle frame of '{action}'"
     )
     figure.savefig(folder / "joint_similarity.png", dpi=150, bbox_inches="tight")
-    alignment = model.matcher.align(query_embedding, embedded[support])
+    alignment = model.matcher.align(query_embedding, support_embedding)
     figure = plot_alignment(
         alignment.cost.cpu(), alignment.weights.cpu(), *drawn, view=(0, 1), title=action
     )

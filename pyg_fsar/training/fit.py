@@ -103,7 +103,13 @@ def fit(
         num_workers=options.num_workers, pin_memory=fabric.device.type == "cuda",
         persistent_workers=options.num_workers > 0,
     )  # fmt: skip
-    optimizer: Any = Adam(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+    optimizer: Any = Adam(
+        model.parameters(),
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        # Of 16-mixed, a fused step unscales the gradients itself, when they cannot be clipped.
+        fused=getattr(fabric.strategy.precision, "scaler", None) is None,
+    )
     scheduler = _scheduler(optimizer, options)
     wrapped, optimizer = fabric.setup(model, optimizer)
 

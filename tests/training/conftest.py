@@ -48,6 +48,15 @@ def make_options(**changes):
     return TrainingOptions(**{**small, "val_episodes": 6, "lr": 0.01, **changes})
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tensors this small gain nothing from threads, which on a busy machine wait for each other."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
 @pytest.fixture
 def motions():
     return make_motions

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
 
@@ -7,13 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.optim import Adam
 
 from pyg_fsar.data import Episode
 from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.nn import RankMax
-from pyg_fsar.training import episode_loss, evaluate, fit, load_checkpoint
+from pyg_fsar.training import EvaluationResult, episode_loss, evaluate, fit, load_checkpoint
 
 
 class Rows(list):
@@ -185,25 +187,63 @@ def test_precision(precision, train_data, val_data, new_model, options, tmp_path
     torch.testing.assert_close(result.losses, exact.losses, rtol=0.1, atol=0.1)
 
 
+def test_half_precision_with_loss_scaling(train_data, val_data, new_model, options, tmp_path):
+    def launched():
+        precision = MixedPrecision(
+            "16-mixed", "cpu", torch.amp.GradScaler("cpu", growth_interval=5)
+        )
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=precision)
+        fabric.launch()
+        return fabric, precision.scaler
+
+    run = options(epochs=3, clip_norm=1.0, patience=0)
+    fabric, scaler = launched()
+    history = fit(fabric, new_model(), train_data, val_data, run, tmp_path / "whole")
+    assert scaler.get_scale() != 2**16
+    fabric, _ = launched()
+    with pytest.raises(KeyboardInterrupt):
+        rows = Rows(interrupt_at=2)
+        fit(fabric, new_model(), train_data, val_data, run, tmp_path / "b", loggers=[rows])
+    fabric, resumed_scaler = launched()
+    resumed = replace(run, resume=True)
+    again = fit(fabric, new_model(), train_data, val_data, resumed, tmp_path / "b")
+    assert without_seconds(again) == without_seconds(history)
+    assert resumed_scaler.state_dict() == scaler.state_dict()
+
+
 # choosing the best epoch
 
 
-def test_best_weights_in_the_end(fabric, train_data, val_data, new_model, options, tmp_path):
-    options = options(epochs=5, lr=0.05, patience=0)
+def test_best_checkpoint_reproduces_its_validation(
+    fabric, train_data, val_data, new_model, options, tmp_path
+):
+    options = options(lr=0.1, patience=0)
     model = new_model()
     history = fit(fabric, model, train_data, val_data, options, tmp_path)
-    accuracies = [row["val_accuracy"] for row in history]
-    best = accuracies.index(max(accuracies))
-    assert best < 4  # else the last weights would pass, too
-
-    def validate(model):
-        return evaluate(fabric, model, val_data, 3, 1, 2, 6, seed=options.eval_seed)
-
-    assert validate(model).accuracy == max(accuracies)
-    assert validate(model).loss == history[best]["val_loss"]
+    best = max(history, key=lambda row: row["val_accuracy"])
     fresh = new_model(seed=9)
     load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": fresh})
-    assert_same(weights(fresh), weights(model))
+    for subject in (model, fresh):
+        result = evaluate(fabric, subject, val_data, 3, 1, 2, 6, seed=options.eval_seed)
+        assert (result.accuracy, result.loss) == (best["val_accuracy"], best["val_loss"])
+
+
+def test_best_weights_in_the_end(
+    fabric, train_data, val_data, new_model, options, tmp_path, monkeypatch
+):
+    accuracies = iter([0.25, 0.75, 0.75, 0.5])
+    snapshots = []
+
+    def validate(fabric, model, *_, **__):
+        snapshots.append(weights(model.module))
+        return EvaluationResult(torch.tensor([next(accuracies)]), torch.tensor([1.0]), 0.0)
+
+    monkeypatch.setattr(importlib.import_module("pyg_fsar.training.fit"), "evaluate", validate)
+    model = new_model()
+    fit(fabric, model, train_data, val_data, options(), tmp_path)
+    assert_same(weights(model), snapshots[1])  # the first of equally good ones
+    last = load_checkpoint(fabric, tmp_path / "last.ckpt", {})
+    assert_same(last["model"], snapshots[3])
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 2), (2, 3), (0, 5)])

@@ -1,0 +1,243 @@
+"""The example scripts, run as users run them, with tiny settings."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_fsar.datasets import write_ntu_skeleton
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TINY = "--accelerator cpu --blocks 2 --kernel-size 3 --num-frames 8 --n-query 2 --val-episodes 4"
+TINY = f"{TINY} --test-episodes 5 --rank-method fbnm".split()
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def ntu():
+    return load("ntu_fewshot")
+
+
+@pytest.fixture
+def utd():
+    return load("utd_fewshot")
+
+
+def table_of(folder):
+    """Rows of the table of results, as dictionaries."""
+    text = (folder / "results.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def metrics_of(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
+
+
+def without_seconds(folder):
+    return [{**row, "seconds": None} for row in table_of(folder)]
+
+
+def weights_of(folder):
+    return torch.load(folder / "last.ckpt", weights_only=True)["model"]
+
+
+def test_ntu_from_end_to_end(ntu, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    short = ["--epochs", "2", "--train-episodes", "2", "--test-runs", "2"]
+    ntu.main([*TINY, *short, "--out", str(out)])
+    files = {path.name for path in out.iterdir()}
+    assert files >= {"metrics.csv", "best.ckpt", "results.md"}
+    assert files >= {"joint_similarity.png", "alignment.png"}
+    (row,) = table_of(out)
+    assert list(row) == ["method", "accuracy (%)", "95 % interval", "episodes", "seconds"]
+    assert "GENERATED" in row["method"]
+    assert "5-way 1-shot" in row["method"]
+    assert 0 <= float(row["accuracy (%)"]) <= 100
+    assert re.fullmatch(r"± \d+\.\d\d", row["95 % interval"])
+    assert row["episodes"] == "10"
+    assert float(row["seconds"]) > 0
+    assert len(metrics_of(out)) == 2
+    printed = capsys.readouterr().out
+    assert (out / "results.md").read_text() in printed
+    assert "GENERATED motions: 200 training, 100 validation, 100 test clips" in printed
+
+
+def test_killed_run_resumes_to_the_same_result(ntu, tmp_path):
+    run = [*TINY, "--epochs", "3", "--train-episodes", "20", "--test-runs", "1"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, EXAMPLES / "ntu_fewshot.py", *run, "--out", killed],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    seen = b""
+    while b"epoch 1:" not in seen:  # the progress bar of the second epoch
+        read = os.read(process.stderr.fileno(), 4096)
+        assert read, f"the run ended by itself: {seen.decode()}"
+        seen += read
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    process.stderr.close()
+    assert len(metrics_of(killed)) == 1
+
+    with pytest.raises(FileExistsError, match="--resume"):
+        ntu.main([*run, "--out", str(killed)])
+    ntu.main([*run, "--out", str(killed), "--resume"])
+    ntu.main([*run, "--out", str(whole)])
+    assert metrics_of(killed) == metrics_of(whole)
+    assert [row["epoch"] for row in metrics_of(killed)] == ["0", "1", "2"]
+    assert without_seconds(killed) == without_seconds(whole)
+    ours, theirs = weights_of(killed), weights_of(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_several_devices(ntu, tmp_path):
+    """Two processes by either way, then one, test the same weights on the same episodes."""
+    out = str(tmp_path)
+    script = [EXAMPLES / "ntu_fewshot.py", *TINY, "--out", out]
+    script += ["--epochs", "1", "--train-episodes", "2", "--test-runs", "1"]
+    fabric_run = ["-c", "from lightning_fabric.cli import _main; _main()", "run"]
+    commands = [
+        [*script, "--devices", "2"],
+        [*fabric_run, "--devices", "2", "--accelerator", "cpu", *script, "--resume"],
+    ]
+    rows = []
+    for command in commands:
+        finished = subprocess.run(
+            [sys.executable, *command],
+            env=ENVIRONMENT,
+            timeout=300,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout.count("Everything is in") == 1  # of one process only
+        rows += without_seconds(tmp_path)
+    ntu.main([*map(str, script[1:]), "--resume"])
+    rows += without_seconds(tmp_path)
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0]["episodes"] == "5"
+    assert len(metrics_of(tmp_path)) == 1
+
+
+def test_failing_process_ends_the_others(tmp_path):
+    arguments = ["--root", tmp_path / "none", "--out", tmp_path / "out", "--devices", "2"]
+    finished = subprocess.run(
+        [sys.executable, EXAMPLES / "ntu_fewshot.py", *TINY, *arguments],
+        env=ENVIRONMENT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert "found neither *.skeleton nor nturgbd_skeletons_*.zip" in finished.stderr
+
+
+@pytest.fixture
+def ntu_root(tmp_path):
+    """Clips of three training and three validation classes, and the one-shot test classes."""
+    rng = np.random.default_rng(0)
+    names = [f"S001C001P{p:03d}R001A{a:03d}" for a in (3, 4, 5, 2, 8, 14) for p in (1, 2, 3)]
+    for action in range(1, 116, 6):
+        exemplar = f"S{1 if action <= 55 else 18:03d}C003P008R001A{action:03d}"
+        names += [exemplar, *(f"S001C001P{p:03d}R001A{action:03d}" for p in (1, 2, 3))]
+    root = tmp_path / "ntu"
+    root.mkdir()
+    for name in names:
+        pose = rng.uniform(-1, 1, (25, 3)) * (0.2, 0.9, 0.1)
+        bodies = pose + 0.02 * rng.standard_normal((1, 4, 25, 3)) + (0, 0, 3)
+        write_ntu_skeleton(root / f"{name}.skeleton", bodies.astype(np.float32))
+    return root
+
+
+def test_one_shot_protocol(ntu, ntu_root, tmp_path, capsys):
+    (tmp_path / "missing.txt").write_text("S001C001P001R001A001\n")
+    arguments = f"--root {ntu_root} --out {tmp_path / 'out'} --missing {tmp_path / 'missing.txt'}"
+    arguments += " --protocol one-shot --n-way 3 --epochs 1 --train-episodes 2"
+    ntu.main([*TINY, *arguments.split()])
+    (row,) = table_of(tmp_path / "out")
+    assert "one-shot" in row["method"]
+    assert "GENERATED" not in row["method"]
+    assert row["queries"] == "59"  # all but the exemplars and the missing one
+    assert "9 training, 9 validation, 79 test clips" in capsys.readouterr().out
+
+
+def test_defaults_follow_the_data(ntu, utd):
+    demo, real = ntu.parse([]), ntu.parse(["--root", "data"])
+    assert (real.blocks, real.epochs, real.train_episodes) == (10, 100, 1000)
+    assert (real.val_episodes, real.test_runs, real.test_episodes) == (500, 10, 500)
+    assert demo.epochs * demo.train_episodes < 1000
+    assert ntu.parse(["--epochs", "3"]).epochs == 3
+    assert ntu.parse(["--root", "data", "--missing", "download"]).missing == "download"
+    options = utd.parse(["--root", "data"])
+    assert len(options.seeds) == 3
+    assert options.test_runs * options.test_episodes >= 1000
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--subset", "T"], ["--protocol", "one-shot"], ["--missing", "list.txt"]]
+)
+def test_options_of_real_data_need_it(ntu, capsys, arguments):
+    with pytest.raises(SystemExit):
+        ntu.parse(arguments)
+    assert "give its --root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ntu_fewshot", "utd_fewshot"])
+def test_help_is_complete(name, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        load(name).parse(["--help"])
+    assert exit_info.value.code == 0
+    text = capsys.readouterr().out
+    assert all(flag in text for flag in ("--root", "--out", "--lambda", "--resume", "--blocks"))
+
+
+def test_utd_on_real_data(utd, utd_root, tmp_path, capsys):
+    arguments = [*TINY, "--root", str(utd_root), "--out", str(tmp_path), "--seeds", "3"]
+    arguments += ["--epochs", "1", "--train-episodes", "2", "--test-episodes", "20"]
+    arguments += ["--test-runs", "1"]
+    utd.main(arguments)
+    rows = {row["method"]: row for row in table_of(tmp_path)}
+    assert {row["episodes"] for row in rows.values()} == {"20"}
+    assert {"L2, raw frames", "DTW, raw frames"} < set(rows)
+    (trained,) = (name for name in rows if "seed 3" in name)
+    assert "ST-GCN" in trained
+    assert rows["DTW, raw frames"]["gain over DTW, raw"] == "+0.00 ± 0.00"
+    assert float(rows["DTW, raw frames"]["accuracy (%)"]) > 40  # chance is 20
+    assert {path.name for path in (tmp_path / "seed3").iterdir()} >= {
+        "metrics.csv", "best.ckpt", "joint_similarity.png", "alignment.png",
+    }  # fmt: skip
+    text = (tmp_path / "results.md").read_text()
+    assert f"mean of 1 seeds: {rows[trained]['accuracy (%)']} %" in text
+    assert text in capsys.readouterr().out

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pyg_fsar.data import Episode, SkeletonSequence
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import STGCN, FewShotModel, RankMax
+
+N, K, Q = 3, 2, 2
+
+
+def make_episode(lengths=8, num_bodies=1, K=K):
+    """Three classes; ``lengths`` and ``num_bodies`` of all clips, or functions of the number."""
+    clips = []
+    for number in range(N * (K + Q)):
+        T = lengths(number) if callable(lengths) else lengths
+        M = num_bodies(number) if callable(num_bodies) else num_bodies
+        y = number // K if number < N * K else (number - N * K) // Q
+        clips.append(SkeletonSequence.from_bodies(torch.randn(M, T, 25, 3), y=y))
+    return Episode.from_clips(clips[: N * K], clips[N * K :])
+
+
+@pytest.fixture
+def encoder():
+    return STGCN("ntu25", plan=[(4, 1), (8, 2)], kernel_size=3, dropout=0.0)
+
+
+class FrameByFrame(nn.Module):
+    """Makes something of padding, too, but not of other frames."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 5)
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def two_bodies(number):
+    return 1 + number % 2
+
+
+def test_one_body_is_embedded_as_it_is(encoder):
+    episode = make_episode()
+    model = FewShotModel(encoder, build_matcher("dtw"))
+    embedded = model.embed(episode.bodies, episode.body_to_clip, episode.num_clips)
+    torch.testing.assert_close(embedded, encoder(episode.bodies))
+
+
+def test_bodies_are_averaged_after_encoding(encoder):
+    episode = make_episode(num_bodies=two_bodies)
+    model = FewShotModel(encoder, build_matcher("dtw")).eval()
+    embedded = model.embed(episode.bodies, episode.body_to_clip, episode.num_clips)
+    assert embedded.shape == (N * (K + Q), 4, 25, 8)
+    for number, clip in enumerate(embedded):
+        bodies = episode.clip(number).bodies
+        assert len(bodies) == two_bodies(number)
+        torch.testing.assert_close(clip, encoder(bodies).mean(dim=0))
+
+
+def test_logits_are_the_matchers(encoder):
+    episode = make_episode(num_bodies=two_bodies)
+    model = FewShotModel(encoder, build_matcher("soft_dtw", gamma=0.1)).eval()
+    logits, penalty = model(*episode.inputs())
+    assert logits.shape == (N * Q, N)
+    assert penalty == 0
+    embedded = model.embed(episode.bodies, episode.body_to_clip, episode.num_clips)
+    support, query = embedded.split([N * K, N * Q])
+    torch.testing.assert_close(logits, model.matcher(support, episode.support_y, query))
+
+
+@pytest.mark.parametrize("method", ["nuclear", "fbnm"])
+def test_penalty_of_prototypes_and_queries(encoder, method):
+    episode = make_episode(num_bodies=two_bodies)
+    model = FewShotModel(encoder, build_matcher("dtw"), RankMax(method))
+    _, penalty = model(*episode.inputs())
+    embedded = model.embed(episode.bodies, episode.body_to_clip, episode.num_clips)
+    prototypes = embedded[: N * K].view(N, K, *embedded.shape[1:]).mean(dim=1)
+    expected = RankMax(method)(prototypes) + RankMax(method)(embedded[N * K :])
+    torch.testing.assert_close(penalty, expected)
+    assert penalty.requires_grad
+
+
+def test_penalty_in_training_only(encoder):
+    calls = []
+
+    class Counting(RankMax):
+        def forward(self, x, batch=None):
+            calls.append(x)
+            return super().forward(x, batch)
+
+    model = FewShotModel(encoder, build_matcher("dtw"), Counting())
+    episode = make_episode()
+    assert model.eval()(*episode.inputs())[1] == 0
+    assert not calls
+    assert model.train()(*episode.inputs())[1] != 0
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("spatial", [RankMax(), None])
+def test_every_weight_gets_a_gradient(encoder, spatial):
+    model = FewShotModel(encoder, build_matcher("soft_dtw", learn_scale=True), spatial)
+    logits, penalty = model(*make_episode(num_bodies=two_bodies).inputs())
+    (logits.log_softmax(dim=-1)[:, 0].mean() + 0.1 * penalty).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    assert encoder.blocks[0].spatial.weight.grad.any()
+
+
+def test_weights_decide_the_precision(encoder):
+    episode = make_episode()
+    for dtype in (torch.float64, torch.bfloat16):
+        model = FewShotModel(encoder, build_matcher("dtw"), RankMax()).to(dtype)
+        assert model.embed(episode.bodies, episode.body_to_clip, 12).dtype == dtype
+        assert model(*episode.inputs())[0].isfinite().all()
+
+
+# clips that differ in length
+
+
+def by_class(number):
+    return 5 + (number // K if number < N * K else number % 3)
+
+
+def test_lengths_need_an_encoder_that_keeps_frames(encoder):
+    episode = make_episode(lengths=by_class)
+    model = FewShotModel(encoder, build_matcher("dtw"))
+    with pytest.raises(ValueError, match=r"STGCN makes 4 frames of 7.*ResampleFrames"):
+        model(*episode.inputs())
+    with pytest.raises(ValueError, match="clips differ in length"):
+        model.embed(episode.bodies, episode.body_to_clip, episode.num_clips, episode.lengths)
+
+
+@pytest.mark.parametrize("shots", ["mean", "average"])
+def test_padding_changes_nothing(shots):
+    # K = 1, so that the support clips are the prototypes.
+    episode = make_episode(lengths=lambda number: 5 + number % 3, num_bodies=two_bodies, K=1)
+    assert episode.inputs()[-1] is not None
+    matcher = build_matcher("dtw", cost="euclidean", shots=shots)
+    model = FewShotModel(FrameByFrame(), matcher, RankMax("fbnm"))
+    logits, penalty = model(*episode.inputs())
+
+    clips = [model.encoder(episode.clip(n).bodies).mean(dim=0) for n in range(episode.num_clips)]
+    y = torch.zeros(1, dtype=torch.long)
+    expected = [[matcher(s[None], y, q[None]).squeeze() for s in clips[:N]] for q in clips[N:]]
+    torch.testing.assert_close(logits, torch.stack([torch.stack(row) for row in expected]))
+    frames = torch.cat(clips[:N]), torch.cat(clips[N:])
+    torch.testing.assert_close(penalty, sum(RankMax("fbnm")(part) for part in frames))
+
+
+def test_lengths_that_differ_within_a_class():
+    episode = make_episode(lengths=lambda number: 5 + number % 2)
+    mean, average = (
+        FewShotModel(nn.Identity(), build_matcher("dtw", shots=shots), RankMax())
+        for shots in ("mean", "average")
+    )
+    with pytest.raises(ValueError, match="shots='average'"):
+        mean(*episode.inputs())
+    logits, penalty = average(*episode.inputs())
+    assert logits.isfinite().all()
+    assert penalty.isfinite()

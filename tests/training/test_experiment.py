@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pyg_fsar.datasets import FakeSkeletonDataset
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import FewShotModel, PairNorm, RankMax
+from pyg_fsar.training import (
+    EvaluationResult,
+    ModelOptions,
+    TrainingOptions,
+    build_model,
+    clip_transform,
+    draw_pictures,
+    evaluate,
+    evaluate_one_shot,
+    format_table,
+    launch,
+    load_checkpoint,
+    result_row,
+    run,
+)
+
+PICTURES = {"joint_similarity.png", "alignment.png"}
+
+
+@pytest.fixture
+def model_options():
+    return ModelOptions(blocks=2, kernel_size=3, gamma=0.1, rank_method="fbnm")
+
+
+@pytest.fixture
+def short(options):
+    return options(epochs=2, train_episodes=2, test_episodes=4, test_runs=2)
+
+
+def rows_of(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_run(fabric, train_data, val_data, motions, model_options, short, tmp_path):
+    test_data = motions(3)
+    result = run(fabric, train_data, val_data, test_data, short, model_options, tmp_path)
+    assert result.accuracies.shape == (8,)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"metrics.csv", "tensorboard", "best.ckpt", "last.ckpt", *PICTURES}
+    for name in PICTURES:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert [row["epoch"] for row in rows_of(tmp_path)] == ["0", "1"]
+    assert 0 <= float(rows_of(tmp_path)[1]["val_accuracy"]) <= 1
+
+    # What was tested is the best epoch, on episodes that the evaluation seed decides.
+    best = build_model(model_options, "ntu25")
+    load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": best})
+    again = evaluate(fabric, best, test_data, 3, 1, 2, 4, runs=2, seed=short.eval_seed)
+    assert torch.equal(again.losses, result.losses)
+    assert torch.equal(again.accuracies, result.accuracies)
+
+
+def test_weights_come_from_the_seed(
+    fabric, train_data, val_data, motions, model_options, short, tmp_path
+):
+    still = replace(short, epochs=1, lr=0.0, weight_decay=0.0)
+    losses = []
+    for number, seed in enumerate((1, 1, 2)):
+        torch.manual_seed(number)
+        options, folder = replace(still, seed=seed), tmp_path / str(number)
+        losses.append(run(fabric, train_data, val_data, motions(3), options, model_options, folder))
+    first, second, third = (result.losses for result in losses)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+def test_resumed_run_logs_every_epoch_once(
+    fabric, train_data, val_data, motions, model_options, short, tmp_path, recwarn
+):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = train_data, val_data, motions(3)
+    result = run(fabric, *data, replace(short, epochs=3), model_options, whole)
+    run(fabric, *data, short, model_options, broken)
+    resumed = replace(short, epochs=3, resume=True)
+    assert torch.equal(run(fabric, *data, resumed, model_options, broken).losses, result.losses)
+    assert not [w for w in recwarn if "Experiment logs directory" in str(w.message)]
+    ours, theirs = rows_of(broken), rows_of(whole)
+    for row in ours + theirs:
+        del row["seconds"]
+    assert ours == theirs
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(broken / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("val_accuracy")] == [0, 1, 2]
+
+
+def test_resuming_with_other_settings(fabric, train_data, val_data, model_options, short, tmp_path):
+    data = train_data, val_data, val_data
+    run(fabric, *data, short, model_options, tmp_path, settings={"subset": "T"})
+    before = (tmp_path / "metrics.csv").read_bytes()
+    with pytest.raises(FileExistsError, match="--resume"):
+        run(fabric, *data, short, model_options, tmp_path, settings={"subset": "T"})
+    more = replace(short, epochs=3, resume=True)
+    with pytest.raises(ValueError, match="started with subset='T', but now there is subset='S'"):
+        run(fabric, *data, more, model_options, tmp_path, settings={"subset": "S"})
+    with pytest.raises(ValueError, match=r"started with gamma=0\.1, .* gamma=0\.2"):
+        wrong = replace(model_options, gamma=0.2)
+        run(fabric, *data, more, wrong, tmp_path, settings={"subset": "T"})
+    with pytest.raises(ValueError, match="started with blocks=2, but now there is blocks=4"):
+        wrong = replace(model_options, blocks=4)
+        run(fabric, *data, more, wrong, tmp_path, settings={"subset": "T"})
+    # Nothing of the earlier run is lost by any of these.
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+def test_one_shot(fabric, train_data, val_data, motions, model_options, short, tmp_path):
+    exemplars = [0, 6, 12, 18]
+    result = run(
+        fabric, train_data, val_data, motions(3), short, model_options, tmp_path, exemplars
+    )
+    assert result.accuracies.shape == (20,)
+    best = build_model(model_options, "ntu25")
+    load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": best})
+    again = evaluate_one_shot(fabric, best, motions(3), exemplars)
+    assert torch.equal(again.losses, result.losses)
+
+
+def test_missing_matplotlib_is_noticed_before_training(
+    fabric, train_data, val_data, model_options, short, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install pyg-fsar\[examples\]"):
+        run(fabric, train_data, val_data, val_data, short, model_options, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# models and transforms
+
+
+def test_build_model():
+    model = build_model(ModelOptions(blocks=4, gamma=0.5, shots="average"), "kinect20", 2)
+    assert (model.encoder.skeleton.name, model.encoder.in_channels) == ("kinect20", 2)
+    assert len(model.encoder.blocks) == 4
+    assert model.matcher.shots == "average"
+    assert "gamma=0.5" in repr(model.matcher)
+    assert isinstance(model.penalty, RankMax)
+    assert model.penalty.method == "nuclear"
+
+
+@pytest.mark.parametrize("spatial", ["none", "pairnorm", "dropedge", "rankmax"])
+def test_spatial_strategies(spatial):
+    options = ModelOptions(blocks=2, spatial=spatial, scale=2.0, drop_rate=0.3, dropout=0.25)
+    model = build_model(options, "ntu25")
+    assert (model.penalty is not None) == (spatial == "rankmax")
+    block = model.encoder.blocks[0]
+    assert isinstance(block.norm, PairNorm) == (spatial == "pairnorm")
+    if spatial == "pairnorm":
+        assert block.norm.scale == 2.0
+    assert model.encoder.drop_edge.p == (0.3 if spatial == "dropedge" else 0.0)
+    assert block.dropout.p == 0.25
+
+
+@pytest.mark.parametrize("matcher", ["protonet", "cosine", "dtw", "otam", "bimhm"])
+def test_other_matchers_have_no_gamma(matcher):
+    assert "gamma" not in repr(build_model(ModelOptions(blocks=2, matcher=matcher), "ntu25"))
+
+
+def test_unknown_model():
+    with pytest.raises(ValueError, match="unknown matcher 'best'; known are protonet"):
+        build_model(ModelOptions(matcher="best"), "ntu25")
+    with pytest.raises(ValueError, match=r"num_blocks must be one of .*10, got 5"):
+        build_model(ModelOptions(blocks=5), "ntu25")
+
+
+@pytest.mark.parametrize("motion_only", [False, True])
+def test_clip_transform(motion_only):
+    clip = FakeSkeletonDataset(num_classes=4, clips_per_class=1, lost_joints=0)[0]
+    prepare = clip_transform(12, train=False, motion_only=motion_only)
+    prepared = prepare(clip)
+    assert prepared.bodies.shape == (1, 12, 25, 3)
+    # Place and size of the body do not matter, nor do its distance and the direction it faces.
+    angle = torch.tensor(0.7)
+    turn = torch.tensor([[angle.cos(), 0, angle.sin()], [0, 1, 0], [-angle.sin(), 0, angle.cos()]])
+    elsewhere = clip.with_bodies(1.3 * clip.bodies @ turn.T + torch.tensor([1.0, 2.0, 3.0]))
+    torch.testing.assert_close(prepare(elsewhere).bodies, prepared.bodies, rtol=1e-3, atol=1e-3)
+
+    augment = clip_transform(12, train=True, motion_only=motion_only)
+    assert augment(clip).bodies.shape == prepared.bodies.shape
+    assert not torch.equal(augment(clip).bodies, augment(clip).bodies)
+    assert torch.equal(prepare(clip).bodies, prepared.bodies)
+
+
+def test_launch():
+    fabric = launch(TrainingOptions(accelerator="cpu", devices="1", precision="bf16-mixed"))
+    assert (fabric.world_size, fabric.device.type) == (1, "cpu")
+    with pytest.raises(ValueError, match="'half' is invalid"):
+        launch(TrainingOptions(accelerator="cpu", devices="1", precision="half"))
+
+
+# tables and pictures
+
+
+def test_table():
+    rows = [{"method": "DTW", "a": 1}, {"method": "soft-DTW", "b": "x"}]
+    assert format_table(rows).splitlines() == [
+        "| method   | a | b |",
+        "| -------- | - | - |",
+        "| DTW      | 1 |   |",
+        "| soft-DTW |   | x |",
+    ]
+
+
+def test_result_row():
+    result = EvaluationResult(torch.tensor([0.5, 0.75, 0.25, 0.5]), torch.zeros(4), 12.345)
+    assert result_row("ours", result) == {
+        "method": "ours",
+        "accuracy (%)": "50.00",
+        "95 % interval": "± 20.00",
+        "episodes": "4",
+        "seconds": "12.3",
+    }
+    assert result_row("ours", result, unit="queries")["queries"] == "4"
+
+
+@pytest.mark.parametrize("matcher", ["protonet", "soft_dtw", "otam", "bimhm"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_pictures_of_any_model(motions, new_model, options, tmp_path, matcher, dtype):
+    draw_pictures(new_model(matcher=matcher).to(dtype), motions(), options(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == PICTURES
+
+
+def test_pictures_of_ragged_clips_without_weights(motions, options, tmp_path, monkeypatch):
+    """Padding does not show."""
+    from pyg_fsar import visualization
+
+    drawn = []
+    plot = visualization.plot_alignment
+
+    def recording(cost, weights, query, support, **options):
+        drawn.append((cost, weights, query, support))
+        return plot(cost, weights, query, support, **options)
+
+    monkeypatch.setattr(visualization, "plot_alignment", recording)
+    model = FewShotModel(nn.Identity(), build_matcher("dtw"))
+    for seed in range(3):
+        draw_pictures(model, motions(ragged=True), options(eval_seed=seed), tmp_path)
+    assert len({cost.shape for cost, *_ in drawn}) > 1
+    for cost, weights, query, support in drawn:
+        assert cost.shape == weights.shape == (query.num_frames, support.num_frames)
+        assert query.y == support.y
+        assert not torch.equal(query.x, support.x)

@@ -1,0 +1,75 @@
+"""Trains and evaluates in several processes; each leaves what it saw in ``<folder>/<rank>.pt``."""
+
+import sys
+from pathlib import Path
+
+import torch
+from conftest import make_model, make_motions, make_options
+from lightning_fabric import Fabric
+from torch.nn import Identity
+
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import FewShotModel
+from pyg_fsar.training import evaluate, evaluate_one_shot, fit
+
+
+class Snapshots(list):
+    """A logger that keeps the weights after each epoch."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def log_metrics(self, row, step):
+        self.append({name: p.detach().clone() for name, p in self.model.named_parameters()})
+
+
+class Recording:
+    """A dataset that keeps the numbers of the clips of each episode."""
+
+    def __init__(self, dataset):
+        self.dataset, self.labels, self.episodes = dataset, dataset.labels, []
+
+    def __getitems__(self, numbers):
+        self.episodes.append(list(numbers))
+        return self.dataset.gather(numbers)
+
+
+def evaluations(fabric, model):
+    """Of a trained model, and of clips that differ in length; 5 episodes do not divide by 2."""
+    ragged = FewShotModel(Identity(), build_matcher("dtw", cost="euclidean"))
+    return {
+        "episodes": evaluate(fabric, model, make_motions(2), 3, 1, 2, 5, runs=2, seed=3),
+        "one episode": evaluate(fabric, model, make_motions(2), 3, 1, 2, 1, seed=3),
+        "one-shot": evaluate_one_shot(fabric, model, make_motions(2), [0, 6, 12, 18], chunk=3),
+        "ragged": evaluate(fabric, ragged, make_motions(2, ragged=True), 3, 1, 2, 5),
+    }
+
+
+def train(fabric, folder, accumulate):
+    """Without dropout, whose random numbers differ between ranks."""
+    train_data = Recording(make_motions(1))
+    model = make_model(dropout=0.0)
+    snapshots = Snapshots(model)
+    options = make_options(
+        epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true"
+    )
+    history = fit(fabric, model, train_data, make_motions(2), options, folder, loggers=[snapshots])
+    return model, {
+        "snapshots": list(snapshots),
+        "history": history,
+        "episodes": train_data.episodes,
+    }
+
+
+if __name__ == "__main__":
+    fabric = Fabric(accelerator="cpu", devices=2, precision="64-true")
+    fabric.launch()
+    folder = Path(sys.argv[1])
+    model, seen = train(fabric, folder, accumulate=1)
+    seen["weights"] = model.state_dict()
+    seen["evaluations"] = {
+        name: (result.accuracies, result.losses)
+        for name, result in evaluations(fabric, model).items()
+    }
+    torch.save(seen, folder / f"{fabric.global_rank}.pt")
