@@ -9,6 +9,10 @@ import pytest
 import torch
 
 
+# Tests compute little at a time, and run two at a time: more threads would only wait for each other.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

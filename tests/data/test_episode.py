@@ -57,11 +57,10 @@ def test_other_attributes_may_differ_and_labels_be_tensors(support: list, query:
 
 
 def test_inputs_have_lengths_only_if_they_differ(support: list, query: list) -> None:
-    bodies, body_to_clip, support_y, num_clips, lengths = Episode.from_clips(
-        support, query
-    ).inputs()
+    episode = Episode.from_clips(support, query)
+    bodies, body_to_clip, support_y, num_clips, n_way, lengths = episode.inputs()
     assert bodies.shape == (7, 7, 25, 3) and body_to_clip.shape == (7,)
-    assert support_y.tolist() == [0, 1] and num_clips == 5
+    assert support_y.tolist() == [0, 1] and (num_clips, n_way) == (5, 2)
     assert lengths is not None and lengths.tolist() == [5, 7, 5, 2, 5]
     assert Episode.from_clips([clip(0)], [clip(0)]).inputs()[-1] is None
 
