@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-
-# Tests compute little at a time, and run two at a time: more threads would only wait for each other.
+# Tests compute little, and run two at a time: more threads would only wait for each other.
 torch.set_num_threads(1)
 
 

@@ -242,6 +242,8 @@ class SkeletonSequence(Data):
 
     @property
     def _layout(self) -> Skeleton:
+        if "skeleton" not in self:
+            raise ValueError("the clip does not name its skeleton; set clip.skeleton = 'ntu25'")
         name = self.skeleton if isinstance(self.skeleton, str) else self.skeleton[0]
         return Skeleton.get(name)
 

@@ -56,6 +56,8 @@ class SkeletonArrays(SkeletonDataset):
         skip_invalid: bool = False,
         **kwargs: Any,
     ) -> None:
+        if not len(clips):
+            raise ValueError("there is no clip; give at least one array [M, T, V, C]")
         if names is None:
             names = [str(number) for number in range(len(clips))]
         if not len(clips) == len(labels) == len(names):
@@ -106,6 +108,10 @@ class SkeletonArrays(SkeletonDataset):
         data = Path(data)
         clips = _PaddedClips(data, frame)
         names, labels = _load_labels(Path(label))
+        if len(labels) != len(clips):
+            raise ValueError(
+                f"{label} has {len(labels)} labels for the {len(clips)} clips of {data}"
+            )
         stat = data.stat()
         dataset = cls(
             clips,

@@ -109,6 +109,13 @@ class SkeletonDataset(Dataset):
         if not self.class_names:
             self.class_names = [str(label) for label in range(self.store.labels.max() + 1)]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A worker process that is not forked has only the layouts of the package.
+        self.__dict__.update(state)
+        for layout in (self._layout, state.get("skeleton")):
+            if layout is not None:
+                Skeleton.register(layout)
+
     # what a reader defines
 
     def raw_files(self) -> Sequence[str]:
@@ -325,13 +332,14 @@ class SkeletonDataset(Dataset):
             layout = self._layout_of(bodies.shape[2], f"clip '{clip.name}'")
         SkeletonSequence.from_bodies(bodies, skeleton=layout or "ntu25", name=clip.name)
         if clip.label < 0 or 0 < len(self.class_names) <= clip.label:
+            last = f"..{len(self.class_names) - 1}" if self.class_names else " or more"
             raise ValueError(
-                f"clip '{clip.name}' has label {clip.label}, which is negative or beyond the "
-                f"{len(self.class_names)} class names"
+                f"clip '{clip.name}' has label {clip.label}, but labels are 0{last}; correct the "
+                "label, or leave the clip out"
             )
         present = bodies.any(axis=(1, 2, 3))
         if not present.any():
-            raise ValueError(f"clip '{clip.name}' is all zero: there is no body in it")
+            raise ValueError(f"clip '{clip.name}' is all zero, there is no body; leave it out")
         return replace(clip, bodies=bodies[present])
 
     def _warn_of_skipped(self, store: SkeletonStore) -> None:

@@ -104,7 +104,7 @@ class FakeSkeletonDataset(SkeletonDataset):
     r"""Generated motions of a human body: forward kinematics on a true skeleton.
 
     A class is a motion, three movements one after the other (:attr:`class_names` tells them) out of
-    ten that all classes share; in every fifth class a second body answers with another motion.
+    sixteen that all classes share; in every fifth class a second body answers with another motion.
     Clips of a class differ in length, speed, start and an uneven course of time, in the size and
     proportions of the body, its place and direction, the size of the movements, posture and
     fidgeting, and in sensor noise; in some, a joint is lost for a while, which is then zero.

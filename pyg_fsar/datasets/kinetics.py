@@ -19,6 +19,9 @@ __all__ = ["KineticsSkeleton"]
 
 NUM_JOINTS = 18
 MAX_BODIES = 2
+# The clips last ten seconds. A number far beyond is no frame and would ask for endless memory.
+MAX_FRAMES = 100_000
+CURE = "download the file again, or delete it"
 
 
 class KineticsSkeleton(SkeletonDataset):
@@ -104,13 +107,18 @@ class KineticsSkeleton(SkeletonDataset):
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file."""
         path = Path(self.root, file)
-        content = json.loads(path.read_bytes())
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"not whole JSON ({error}); {CURE}") from error
         try:
             entry = _label_table(Path(self.root)).get(path.stem, content)
             label, action = int(entry["label_index"]), str(entry.get("label", ""))
             bodies = _bodies(content["data"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not in the format of Kinetics-skeleton: {error!r}") from error
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(
+                f"not in the format of Kinetics-skeleton ({error!r}); {CURE}"
+            ) from error
         if label < 0:
             raise ValueError(f"label_index is {label}, which stands for a clip without people")
         yield RawClip(path.stem, bodies, label, {"action": action or str(label)})
@@ -141,7 +149,10 @@ def _bodies(frames: list[dict[str, Any]]) -> np.ndarray:
     kept = rank < MAX_BODIES
     index, rank, order = index[kept], rank[kept], order[kept]
 
-    bodies = np.zeros((MAX_BODIES, index[-1] - index[0] + 1, NUM_JOINTS, 3), dtype=np.float32)
+    num_frames = int(index[-1]) - int(index[0]) + 1
+    if num_frames > MAX_FRAMES:
+        raise ValueError(f"frame_index goes from {index[0]} to {index[-1]}; {CURE}")
+    bodies = np.zeros((MAX_BODIES, num_frames, NUM_JOINTS, 3), dtype=np.float32)
     bodies[rank, index - index[0], :, :2] = pose[order]
     bodies[rank, index - index[0], :, 2] = score[order]
     return bodies

@@ -235,6 +235,8 @@ class NTURGBD(SkeletonDataset):
         }
         if protocol not in splits:
             raise ValueError(f"unknown protocol '{protocol}'; known are {', '.join(splits)}")
+        if split not in ("train", "val", "test", "trainval", "all"):
+            raise ValueError(f"unknown split '{split}'; known are train, val, test, trainval, all")
         val, test = splits[protocol]
         if split == "trainval":
             classes = class_split("train", range(120), (), test)

@@ -114,7 +114,7 @@ class PYSKLPickle(SkeletonDataset):
         for number, annotation in enumerate(annotations):
             try:
                 clip = self._clip(annotation, number)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 name = annotation.get("frame_dir") if isinstance(annotation, Mapping) else None
                 yield f"annotation {number} ({name}) is malformed: {error!r}"
                 continue
@@ -123,7 +123,9 @@ class PYSKLPickle(SkeletonDataset):
 
     def _clip(self, annotation: Mapping[str, Any], number: int) -> RawClip:
         bodies = np.asarray(annotation["keypoint"], dtype=np.float32)
-        if bodies.ndim == 4 and self.normalize:
+        if bodies.ndim != 4:
+            raise ValueError(f"keypoint must be [M, T, V, C], got shape {bodies.shape}")
+        if self.normalize:
             height, width = annotation["img_shape"]
             scale = np.array([width, height], dtype=np.float32) / 2
             bodies = bodies.copy()

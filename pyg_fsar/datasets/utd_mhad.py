@@ -143,10 +143,13 @@ class UTDMHAD(SkeletonDataset):
         action, subject, trial = map(int, match.groups())
         try:
             joints = loadmat(Path(self.root, file), variable_names=["d_skel"])["d_skel"]
-        except OSError:
-            raise
         except Exception as error:  # SciPy raises whatever its parser meets in a broken file
-            raise ValueError(f"not a whole .mat file with 'd_skel' ({error!r})") from error
+            if isinstance(error, OSError) and error.errno is not None:  # from the system
+                raise
+            raise ValueError(
+                f"not a whole .mat file with 'd_skel' ({error!r}); download the file again, or "
+                "delete it"
+            ) from error
         if joints.ndim != 3 or joints.shape[1] != 3:
             raise ValueError(f"d_skel must be (20, 3, frames), got {joints.shape}")
         yield RawClip(

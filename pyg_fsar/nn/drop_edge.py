@@ -35,7 +35,8 @@ def drop_edge(
         - **edge_type, edge_weight:** :math:`(E)`
 
     Raises:
-        ValueError: If ``p`` is not a probability or shapes do not fit together.
+        ValueError: If ``p`` is not a probability, shapes do not fit together, or edge types are
+            not integer.
     """
     _check_probability(p)
     if adj.is_floating_point():
@@ -53,6 +54,11 @@ def drop_edge(
         raise ValueError(
             f"expected a floating point adjacency [..., V, V] or an integer edge_index [2, E], got "
             f"{adj.dtype} {list(adj.shape)}"
+        )
+
+    if edge_type is not None and edge_type.is_floating_point():
+        raise ValueError(
+            f"edge_type must be integer, got {edge_type.dtype}; give weights as edge_weight=..."
         )
 
     edges = [adj, *(value for value in (edge_type, edge_weight) if value is not None)]

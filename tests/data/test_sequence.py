@@ -54,6 +54,14 @@ def test_label_and_skeleton_are_optional() -> None:
     assert empty.x is None and len(list(empty.keys())) == 0
 
 
+def test_a_clip_without_a_skeleton_says_so() -> None:
+    made = SkeletonSequence(x=torch.randn(6, 25, 3), num_bodies=2)
+    assert made.bodies.shape == (2, 3, 25, 3)
+    for bones_of in (made.to_frames, lambda: made.frame(0)):
+        with pytest.raises(ValueError, match="does not name its skeleton"):
+            bones_of()
+
+
 def test_a_skeleton_object_is_registered_by_its_clips() -> None:
     stick = Skeleton("stick_of_clips", ("hip", "knee"), bones=((1, 0),))
     made = SkeletonSequence.from_bodies(torch.randn(1, 2, 2, 3), skeleton=stick)

@@ -65,6 +65,8 @@ def test_a_broken_clip_is_an_error(clip, message):
 def test_sizes_must_fit():
     with pytest.raises(ValueError, match="4 clips do not fit 3 labels and 4 names"):
         SkeletonArrays(CLIPS, [0, 1, 2])
+    with pytest.raises(ValueError, match="there is no clip"):
+        SkeletonArrays([], [])
     with pytest.raises(ValueError, match="4 clips do not fit 4 labels and 1 names"):
         SkeletonArrays(CLIPS, [0, 1, 2, 0], names=["a"])
     with pytest.raises(ValueError, match="label -1"):
@@ -182,6 +184,9 @@ def test_broken_files(files):
     np.save(files / "floats.npy", np.array([0.5] * 4))
     with pytest.raises(ValueError, match=r"floats\.npy must hold whole numbers"):
         SkeletonArrays.from_npy(data, files / "floats.npy")
+    np.save(files / "few.npy", np.arange(3))
+    with pytest.raises(ValueError, match=r"few\.npy has 3 labels for the 4 clips of .*train_data"):
+        SkeletonArrays.from_npy(data, files / "few.npy")
     with pytest.raises(ValueError, match=r"must have the shape \(N, C, T, V, M\), not \(4,\)"):
         SkeletonArrays.from_npy(label, label)
     for size in (0, 50, 1000):

@@ -116,7 +116,9 @@ def test_broken_clips_are_skipped(tmp_path):
     save(tmp_path, "g_zero", 1, [(1, [person(score=0)])])
     (tmp_path / "h_truncated.json").write_bytes((tmp_path / "good.json").read_bytes()[:90])
     (tmp_path / "i_list.json").write_text("[]")
-    with pytest.warns(UserWarning, match="9 raw files"):
+    save(tmp_path, "j_far", 1, [(1, [person()]), (10**13, [person()])])
+    save(tmp_path, "k_infinite", float("inf"), [(1, [person()])])
+    with pytest.warns(UserWarning, match="11 raw files"):
         dataset = KineticsSkeleton(tmp_path, split="all")
     assert dataset.names == ["good"]
     for (file, reason), (name, what) in zip(
@@ -129,8 +131,10 @@ def test_broken_clips_are_skipped(tmp_path):
             "e_text": "could not convert",
             "f_data": "not in the format",
             "g_zero": "all zero",
-            "h_truncated": "line 1",
+            "h_truncated": "not whole JSON",
             "i_list": "not in the format",
+            "j_far": "frame_index goes from 1 to 10000000000000",
+            "k_infinite": "not in the format",
         }.items(),
         strict=True,
     ):

@@ -288,7 +288,7 @@ def test_max_bodies(tmp_path):
     ("options", "message"),
     [
         ({"subset": "XL"}, "unknown subset 'XL'"),
-        ({"split": "dev"}, "unknown split 'dev'"),
+        ({"split": "dev"}, "unknown split 'dev'; known are train, val, test, trainval, all"),
         ({"protocol": "zero-shot"}, "unknown protocol 'zero-shot'; known are few-shot, one-shot"),
         ({"num_classes": 61}, "num_classes must be 60 or 120, got 61"),
         ({"protocol": "one-shot", "subset": "T"}, "the one-shot protocol is about all clips"),

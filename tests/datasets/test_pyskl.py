@@ -96,15 +96,17 @@ def test_malformed_annotations_are_skipped(tmp_path):
         annotation(5, keypoint_score=np.zeros((1, 1, 17))),
         annotation(6, keypoint=np.full((1, 4, 17, 3), np.nan)),
         annotation(8, joints=25),
+        annotation(9, keypoint=None),
+        annotation(10, label=float("inf")),
     ]
     path = save(tmp_path, [annotation(0), *broken, annotation(7)], {})
-    with pytest.warns(UserWarning, match="8 raw files or clips of 1 files"):
+    with pytest.warns(UserWarning, match="10 raw files or clips of 1 files"):
         dataset = PYSKLPickle(path)
     assert dataset.names == ["v0", "v7"]
-    assert [file for file, _ in dataset.skipped] == ["set.pkl"] * 8
+    assert [file for file, _ in dataset.skipped] == ["set.pkl"] * 10
     for (_, reason), what in zip(
         dataset.skipped,
-        ["keypoint", "annotation 2", "walk", "16 joints", "empty", "v5", "NaN", "v8"],
+        ["keypoint", "annotation 2", "walk", "16 joints", "empty", "v5", "NaN", "v8", "v9", "v10"],
         strict=True,
     ):
         assert what in reason

@@ -60,6 +60,8 @@ def test_broken_files_are_skipped(tmp_path):
     assert list(reasons) == [f"a{action}_s1_t1_skeleton.mat" for action in range(4, 9)]
     assert "25 joints, but skeleton 'kinect20' has 20" in reasons["a4_s1_t1_skeleton.mat"]
     assert "d_skel" in reasons["a5_s1_t1_skeleton.mat"]
+    for action in (6, 7):
+        assert "not a whole .mat file" in reasons[f"a{action}_s1_t1_skeleton.mat"]
     assert "(20, 3, frames)" in reasons["a8_s1_t1_skeleton.mat"]
 
 

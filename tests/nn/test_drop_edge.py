@@ -111,3 +111,9 @@ def test_refuses_shapes_that_do_not_fit() -> None:
     ]:
         with pytest.raises(ValueError, match=r"\[..., V, V\]"):
             drop_edge(adj, 0.5, kind)
+
+
+def test_weights_in_place_of_types_are_refused() -> None:
+    edge_index, _, edge_weight = SKELETON.relations()
+    with pytest.raises(ValueError, match="edge_weight="):
+        drop_edge(edge_index, 0.5, edge_weight)
