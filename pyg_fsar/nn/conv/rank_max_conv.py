@@ -59,11 +59,16 @@ class RankMaxConv(nn.Module):
                     f"{', '.join(kwargs)} cannot reach a convolution that is built already; give "
                     "its class, or build it with them"
                 )
-            for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            # Attention heads that are concatenated each give out_channels.
+            heads = getattr(conv, "heads", 1) if getattr(conv, "concat", False) else 1
+            for name, channels, times in (
+                ("in_channels", in_channels, 1),
+                ("out_channels", out_channels, heads),
+            ):
                 own = getattr(conv, name, None)
                 # -1 and tuples are PyG's ways to leave the number open.
-                if isinstance(own, int) and own > 0 and own != channels:
-                    raise ValueError(f"{name} is {channels}, but that of {conv} is {own}")
+                if isinstance(own, int) and own > 0 and own * times != channels:
+                    raise ValueError(f"{name} is {channels}, but that of {conv} is {own * times}")
             self.conv = conv
         else:
             self.conv = (conv or GCNConv)(in_channels, out_channels, **kwargs)

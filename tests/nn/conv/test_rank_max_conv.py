@@ -132,3 +132,14 @@ def test_refuses_contradictions() -> None:
         RankMaxConv(3, 8, conv=gnn.GCNConv(3, 8), improved=True)
     with pytest.raises(ValueError, match="unknown method"):
         RankMaxConv(3, 8, method="rank")
+
+
+def test_concatenated_heads_count() -> None:
+    x, edge_index = torch.randn(5, 3), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
+    conv = RankMaxConv(3, 16, conv=gnn.GATConv(3, 8, heads=2))
+    assert conv(x, edge_index).shape == (5, 16)
+    assert (
+        RankMaxConv(3, 8, conv=gnn.GATConv(3, 8, heads=2, concat=False))(x, edge_index).size(1) == 8
+    )
+    with pytest.raises(ValueError, match="out_channels is 8"):
+        RankMaxConv(3, 8, conv=gnn.GATConv(3, 8, heads=2))
