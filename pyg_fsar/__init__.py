@@ -3,6 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
+from pyg_fsar import layouts as layouts  # registers them
 from pyg_fsar.skeleton import Skeleton
 
 __version__ = "0.1.0"

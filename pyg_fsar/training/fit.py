@@ -91,25 +91,8 @@ def fit(
             "(--out)"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    share = fabric.world_size * options.accumulate
-    if options.train_episodes % share:
-        raise ValueError(
-            f"train_episodes={options.train_episodes} must be a multiple of devices x accumulate "
-            f"= {fabric.world_size} x {options.accumulate} = {share}"
-        )
-    loader = EpisodeLoader(
-        train_data, options.n_way, options.k_shot, options.n_query, options.train_episodes,
-        options.seed, rank=fabric.global_rank, world_size=fabric.world_size,
-        num_workers=options.num_workers, pin_memory=fabric.device.type == "cuda",
-        persistent_workers=options.num_workers > 0,
-    )  # fmt: skip
-    optimizer: Any = Adam(
-        model.parameters(),
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        # Of 16-mixed, a fused step unscales the gradients itself, when they cannot be clipped.
-        fused=getattr(fabric.strategy.precision, "scaler", None) is None,
-    )
+    loader = _train_loader(fabric, train_data, options)
+    optimizer: Any = _adam(fabric, model, options)
     scheduler = _scheduler(optimizer, options)
     wrapped, optimizer = fabric.setup(model, optimizer)
 
@@ -128,42 +111,82 @@ def fit(
 
     while not _finished(history, options):
         epoch = len(history)
-        start = time.perf_counter()
-        torch.manual_seed(hash((options.seed, epoch, fabric.global_rank)))
         loader.set_epoch(epoch)
-        loss, accuracy = _train_epoch(fabric, wrapped, optimizer, loader, options, epoch)
-        seconds = time.perf_counter() - start
-        result = evaluate(
-            fabric, wrapped, val_data, options.n_way, options.k_shot, options.n_query,
-            options.val_episodes, seed=options.eval_seed,
-        )  # fmt: skip
-        _refuse_nan(result.loss, f"the validation loss became {result.loss} after epoch {epoch}")
-        row = {
-            "epoch": epoch,
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "val_loss": result.loss,
-            "val_accuracy": result.accuracy,
-            "lr": optimizer.param_groups[0]["lr"],
-            "seconds": seconds,
-        }
-        improved = result.accuracy > max((r["val_accuracy"] for r in history), default=-1.0)
+        row = _run_epoch(fabric, wrapped, optimizer, loader, val_data, options, epoch)
+        improved = row["val_accuracy"] > max((r["val_accuracy"] for r in history), default=-1.0)
         history.append(row)
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(loss)
+            scheduler.step(row["train_loss"])
         elif scheduler is not None:
             scheduler.step()
         for logger in loggers:
             logger.log_metrics(row, step=epoch)
-        fabric.print(
-            f"epoch {epoch:3d}  loss {loss:.4f}  train {100 * accuracy:5.2f} %  "
-            f"val {result}{'  best' if improved else ''}  {seconds:.1f} s"
-        )
         if improved:
             save_checkpoint(fabric, best, {"model": wrapped, "settings": settings})
         save_checkpoint(fabric, last, {**state, "history": history, "settings": settings})
     load_checkpoint(fabric, best, {"model": wrapped})
     return history
+
+
+def _train_loader(
+    fabric: Fabric, train_data: SkeletonDataset, options: TrainingOptions
+) -> EpisodeLoader:
+    share = fabric.world_size * options.accumulate
+    if options.train_episodes % share:
+        raise ValueError(
+            f"train_episodes={options.train_episodes} must be a multiple of devices x accumulate "
+            f"= {fabric.world_size} x {options.accumulate} = {share}"
+        )
+    return EpisodeLoader(
+        train_data, options.n_way, options.k_shot, options.n_query, options.train_episodes,
+        options.seed, rank=fabric.global_rank, world_size=fabric.world_size,
+        num_workers=options.num_workers, pin_memory=fabric.device.type == "cuda",
+        persistent_workers=options.num_workers > 0,
+    )  # fmt: skip
+
+
+def _adam(fabric: Fabric, model: FewShotModel, options: TrainingOptions) -> Adam:
+    return Adam(
+        model.parameters(),
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        # Of 16-mixed, a fused step unscales the gradients itself, when they cannot be clipped.
+        fused=getattr(fabric.strategy.precision, "scaler", None) is None,
+    )
+
+
+def _run_epoch(
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    loader: EpisodeLoader,
+    val_data: SkeletonDataset,
+    options: TrainingOptions,
+    epoch: int,
+) -> dict[str, float]:
+    """Train and validate; what is to be known of the epoch."""
+    start = time.perf_counter()
+    torch.manual_seed(hash((options.seed, epoch, fabric.global_rank)))
+    loss, accuracy = _train_epoch(fabric, model, optimizer, loader, options, epoch)
+    seconds = time.perf_counter() - start
+    result = evaluate(
+        fabric, model, val_data, options.n_way, options.k_shot, options.n_query,
+        options.val_episodes, seed=options.eval_seed,
+    )  # fmt: skip
+    _refuse_nan(result.loss, f"the validation loss became {result.loss} after epoch {epoch}")
+    fabric.print(
+        f"epoch {epoch:3d}  loss {loss:.4f}  train {100 * accuracy:5.2f} %  val {result}  "
+        f"{seconds:.1f} s"
+    )
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "train_accuracy": accuracy,
+        "val_loss": result.loss,
+        "val_accuracy": result.accuracy,
+        "lr": optimizer.param_groups[0]["lr"],
+        "seconds": seconds,
+    }
 
 
 def _train_epoch(

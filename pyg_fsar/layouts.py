@@ -1,0 +1,197 @@
+"""The layouts that :meth:`pyg_fsar.Skeleton.get` knows from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyg_fsar.skeleton import Skeleton
+
+__all__: list[str] = []
+
+
+def _layout(
+    name: str, center: str, joints: str, bones: str, parts: Mapping[str, str], dims: int = 3
+) -> Skeleton:
+    """Build a layout from short text: bones as ``child-parent``, pairs found by name."""
+    names = tuple(joints.split())
+    number = {joint: index for index, joint in enumerate(names)}
+    return Skeleton(
+        name=name,
+        joints=names,
+        bones=tuple(
+            (number[child], number[parent])
+            for child, parent in (bone.split("-") for bone in bones.split())
+        ),
+        center=number[center],
+        pairs=tuple(
+            (index, number[joint.replace("left_", "right_")])
+            for index, joint in enumerate(names)
+            if joint.startswith("left_")
+        ),
+        parts={
+            part: tuple(number[joint] for joint in members.split())
+            for part, members in parts.items()
+        },
+        dims=dims,
+    )
+
+
+def _both_sides(text: str) -> str:
+    """Repeat a text of ``left_*`` names for the right side."""
+    return f"{text} {text.replace('left_', 'right_')}"
+
+
+def _limbs(arm: str, leg: str) -> dict[str, str]:
+    sides = {"left_arm": arm, "left_leg": leg}
+    mirrored = {k: v.replace("left_", "right_") for k, v in sides.items()}
+    return sides | {key.replace("left_", "right_"): value for key, value in mirrored.items()}
+
+
+Skeleton.register(
+    _layout(  # Kinect v2: NTU RGB+D 60 and 120, PKU-MMD
+        "ntu25",
+        center="spine_shoulder",
+        joints="spine_base spine_mid neck head "
+        "left_shoulder left_elbow left_wrist left_hand "
+        "right_shoulder right_elbow right_wrist right_hand "
+        "left_hip left_knee left_ankle left_foot right_hip right_knee right_ankle right_foot "
+        "spine_shoulder left_hand_tip left_thumb right_hand_tip right_thumb",
+        bones="spine_base-spine_mid spine_mid-spine_shoulder neck-spine_shoulder head-neck "
+        + _both_sides(
+            "left_shoulder-spine_shoulder left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hand-left_wrist left_thumb-left_hand left_hand_tip-left_thumb "
+            "left_hip-spine_base left_knee-left_hip left_ankle-left_knee left_foot-left_ankle"
+        ),
+        parts={"torso": "spine_base spine_mid spine_shoulder neck", "head": "head"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_hand left_hand_tip left_thumb",
+            "left_hip left_knee left_ankle left_foot",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # Kinect v1, in the joint order of UTD-MHAD
+        "kinect20",
+        center="shoulder_center",
+        joints="head shoulder_center spine hip_center "
+        + "left_shoulder left_elbow left_wrist left_hand "
+        "right_shoulder right_elbow right_wrist right_hand "
+        + _both_sides("left_hip left_knee left_ankle left_foot"),
+        bones="head-shoulder_center spine-shoulder_center hip_center-spine "
+        + _both_sides(
+            "left_shoulder-shoulder_center left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hand-left_wrist left_hip-hip_center left_knee-left_hip left_ankle-left_knee "
+            "left_foot-left_ankle"
+        ),
+        parts={"torso": "shoulder_center spine hip_center", "head": "head"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_hand",
+            "left_hip left_knee left_ankle left_foot",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # OpenPose in COCO order: Kinetics-skeleton
+        "openpose18",
+        dims=2,
+        center="neck",
+        joints="nose neck right_shoulder right_elbow right_wrist "
+        "left_shoulder left_elbow left_wrist right_hip right_knee right_ankle "
+        "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear",
+        bones="nose-neck "
+        + _both_sides(
+            "left_shoulder-neck left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee "
+            "left_eye-nose left_ear-left_eye"
+        ),
+        parts={"torso": "neck", "head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # OpenPose BODY_25
+        "openpose25",
+        dims=2,
+        center="neck",
+        joints="nose neck right_shoulder right_elbow right_wrist "
+        "left_shoulder left_elbow left_wrist mid_hip right_hip right_knee right_ankle "
+        "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear "
+        "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel",
+        bones="nose-neck mid_hip-neck "
+        + _both_sides(
+            "left_shoulder-neck left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-mid_hip left_knee-left_hip left_ankle-left_knee left_eye-nose "
+            "left_ear-left_eye left_big_toe-left_ankle left_small_toe-left_big_toe "
+            "left_heel-left_ankle"
+        ),
+        parts={"torso": "neck mid_hip", "head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs(
+            "left_shoulder left_elbow left_wrist",
+            "left_hip left_knee left_ankle left_big_toe left_small_toe left_heel",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # COCO keypoints: HRNet and most 2D pose estimators, PYSKL's files
+        "coco17",
+        dims=2,
+        center="nose",
+        joints="nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder "
+        "left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee "
+        "left_ankle right_ankle",
+        bones=_both_sides(
+            "left_eye-nose left_ear-left_eye left_shoulder-nose left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee"
+        ),
+        parts={"head": "nose left_eye right_eye left_ear right_ear"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # Human3.6M: most 2D-to-3D lifting models
+        "h36m17",
+        center="thorax",
+        joints="pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle "
+        "spine thorax neck head left_shoulder left_elbow left_wrist "
+        "right_shoulder right_elbow right_wrist",
+        bones="pelvis-spine spine-thorax neck-thorax head-neck "
+        + _both_sides(
+            "left_shoulder-thorax left_elbow-left_shoulder left_wrist-left_elbow "
+            "left_hip-pelvis left_knee-left_hip left_ankle-left_knee"
+        ),
+        parts={"torso": "pelvis spine thorax", "head": "neck head"}
+        | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+    )
+)
+
+Skeleton.register(
+    _layout(  # MediaPipe Pose; its own face and trunk outlines are loops, this is a tree
+        "mediapipe33",
+        center="nose",
+        joints="nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye "
+        "right_eye_outer left_ear right_ear left_mouth right_mouth left_shoulder right_shoulder "
+        "left_elbow right_elbow left_wrist right_wrist left_pinky right_pinky left_index "
+        "right_index left_thumb right_thumb left_hip right_hip left_knee right_knee left_ankle "
+        "right_ankle left_heel right_heel left_foot_index right_foot_index",
+        bones=_both_sides(
+            "left_eye_inner-nose left_eye-left_eye_inner left_eye_outer-left_eye "
+            "left_ear-left_eye_outer left_mouth-nose left_shoulder-nose left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_pinky-left_wrist left_index-left_wrist "
+            "left_thumb-left_wrist left_hip-left_shoulder left_knee-left_hip left_ankle-left_knee "
+            "left_heel-left_ankle left_foot_index-left_heel"
+        ),
+        parts={
+            "head": "nose "
+            + _both_sides("left_eye_inner left_eye left_eye_outer left_ear left_mouth")
+        }
+        | _limbs(
+            "left_shoulder left_elbow left_wrist left_pinky left_index left_thumb",
+            "left_hip left_knee left_ankle left_heel left_foot_index",
+        ),
+    )
+)
