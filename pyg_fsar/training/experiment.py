@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -206,7 +207,7 @@ def draw_pictures(
         embedded[clip] if lengths is None else embedded[clip, : lengths[clip]] for clip in pair
     )
     drawn = (drawn_data or dataset).gather([numbers[clip] for clip in pair])
-    action = dataset.class_names[int(drawn[0].y)]
+    action = textwrap.fill(dataset.class_names[int(drawn[0].y)], 60)
 
     middle = drawn[0].num_frames // 2
     panels = {

@@ -94,7 +94,8 @@ def plot_alignment(
     )
     beside = rows.size[0] if rows else 0.0
     above = columns.size[1] if columns else 0.0
-    page = np.array([MARGIN + beside + width + 0.9, MARGIN + height + above + 0.35])
+    head = 0.35 + 0.2 * (title or "").count("\n")  # room for every line of the title
+    page = np.array([MARGIN + beside + width + 0.9, MARGIN + height + above + head])
     figure = new_figure(*page)
 
     def place(x: float, y: float, w: float, h: float, label: str) -> Axes:
