@@ -22,7 +22,7 @@ from pyg_fsar.training import (
 )
 
 # What a few minutes on two cores allow; with --root the defaults are the paper's.
-DEMO = {"epochs": 6, "train_episodes": 20, "val_episodes": 100, "test_episodes": 200}
+DEMO = {"epochs": 4, "train_episodes": 20, "val_episodes": 100, "test_episodes": 200}
 DEMO |= {"test_runs": 5}
 
 
