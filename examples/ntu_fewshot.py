@@ -1,9 +1,11 @@
 """Few-shot action recognition on NTU RGB+D 120, or on generated motions where there is no data.
 
-python examples/ntu_fewshot.py                            # generated, a few minutes on CPU
-python examples/ntu_fewshot.py --root DIR --subset T      # NTU-T, as Ma et al. (ECCV 2022)
-python examples/ntu_fewshot.py --root DIR --protocol one-shot
-python examples/ntu_fewshot.py --root DIR --subset S --devices 2 --precision bf16-mixed
+For example:
+
+    python examples/ntu_fewshot.py                            # generated, a few minutes on CPU
+    python examples/ntu_fewshot.py --root DIR --subset T      # NTU-T, as Ma et al. (ECCV 2022)
+    python examples/ntu_fewshot.py --root DIR --protocol one-shot
+    python examples/ntu_fewshot.py --root DIR --subset S --devices 2 --precision bf16-mixed
 """
 
 from argparse import ArgumentParser, Namespace
@@ -22,8 +24,13 @@ from pyg_fsar.training import (
 )
 
 # What a few minutes on two cores allow; with --root the defaults are the paper's.
-DEMO = {"epochs": 4, "train_episodes": 20, "val_episodes": 100, "test_episodes": 200}
-DEMO |= {"test_runs": 5}
+DEMO = {
+    "epochs": 4,
+    "train_episodes": 20,
+    "val_episodes": 100,
+    "test_episodes": 200,
+    "test_runs": 5,
+}
 
 
 def parse(arguments: Sequence[str] | None = None) -> Namespace:

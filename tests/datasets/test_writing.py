@@ -120,5 +120,7 @@ def test_other_disk_errors_pass(tmp_path):
 
 def test_journal_is_plain_json(tmp_path):
     write(tmp_path / "store", SOURCES[:1], stop=True)
-    for line in (tmp_path / ".store.partial" / JOURNAL).read_text().splitlines():
+    lines = (tmp_path / ".store.partial" / JOURNAL).read_text().splitlines()
+    assert lines
+    for line in lines:
         json.loads(line)
