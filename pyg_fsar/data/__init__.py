@@ -1,6 +1,16 @@
-"""The two containers that everything else passes around: a clip and an episode."""
+"""The containers that everything else passes around, a clip and an episode, and what is read off
+the joints of a clip.
+"""
 
 from pyg_fsar.data.episode import Episode
 from pyg_fsar.data.sequence import SkeletonSequence, stack_clips
+from pyg_fsar.data.streams import bone_vectors, motion_vectors, present_joints
 
-__all__ = ["Episode", "SkeletonSequence", "stack_clips"]
+__all__ = [
+    "Episode",
+    "SkeletonSequence",
+    "bone_vectors",
+    "motion_vectors",
+    "present_joints",
+    "stack_clips",
+]

@@ -1,22 +1,85 @@
 """Neural network building blocks: convolutions, norms, regularisers and encoders."""
 
-from pyg_fsar.nn.conv import RankMaxConv, SpatialGraphConv, TemporalConv
+from pyg_fsar.nn.attention import (
+    EdgeAttention,
+    JointActivation,
+    QueryMaps,
+    SpatialActivation,
+    SupportMaps,
+)
+from pyg_fsar.nn.conv import (
+    AdaptiveGraphConv,
+    CTRGraphConv,
+    MultiScaleTemporalConv,
+    RankMaxConv,
+    SpatialGraphConv,
+    TemporalConv,
+    WindowGraphConv,
+)
 from pyg_fsar.nn.drop_edge import DropEdge, drop_edge
-from pyg_fsar.nn.models import STGCN, FewShotModel, FrameEncoder, STGCNBlock
+from pyg_fsar.nn.models import (
+    AGCN,
+    CTRGCN,
+    MSG3D,
+    STGCN,
+    STGCNPP,
+    AGCNBlock,
+    BlockEncoder,
+    CTRGCNBlock,
+    FewShotModel,
+    FrameEncoder,
+    MSG3DStage,
+    MultiStream,
+    MultiStreamMatcher,
+    SkeletonEncoder,
+    SkeletonLSTM,
+    STGCNBlock,
+    STGCNPPBlock,
+    block_plan,
+    make_norm,
+    stgcn_from_public,
+)
 from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.nn.pretrained import PretrainedModule
 from pyg_fsar.nn.rank_max import RankMax, nuclear_norm
 
 __all__ = [
+    "AGCN",
+    "CTRGCN",
+    "MSG3D",
     "STGCN",
+    "STGCNPP",
+    "AGCNBlock",
+    "AdaptiveGraphConv",
+    "BlockEncoder",
+    "CTRGCNBlock",
+    "CTRGraphConv",
     "DropEdge",
+    "EdgeAttention",
     "FewShotModel",
     "FrameEncoder",
+    "JointActivation",
+    "MSG3DStage",
+    "MultiScaleTemporalConv",
+    "MultiStream",
+    "MultiStreamMatcher",
     "PairNorm",
+    "PretrainedModule",
+    "QueryMaps",
     "RankMax",
     "RankMaxConv",
     "STGCNBlock",
+    "STGCNPPBlock",
+    "SkeletonEncoder",
+    "SkeletonLSTM",
+    "SpatialActivation",
     "SpatialGraphConv",
+    "SupportMaps",
     "TemporalConv",
+    "WindowGraphConv",
+    "block_plan",
     "drop_edge",
+    "make_norm",
     "nuclear_norm",
+    "stgcn_from_public",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data import SkeletonSequence, bone_vectors
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms.utils import coordinates, present, with_coordinates
 
@@ -23,8 +23,5 @@ class JointsToBones(BaseTransform):
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        parents = list(Skeleton.get(clip.skeleton).parents)
-        joints, there = coordinates(clip), present(clip)
-        both = there & there[:, :, parents]
-        bones = (joints - joints[:, :, parents]).masked_fill(~both.unsqueeze(-1), 0)
-        return with_coordinates(clip, bones)
+        parents = Skeleton.get(clip.skeleton).parents
+        return with_coordinates(clip, bone_vectors(coordinates(clip), present(clip), parents))

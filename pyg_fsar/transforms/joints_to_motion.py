@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data import SkeletonSequence, motion_vectors
 from pyg_fsar.transforms.utils import coordinates, present, with_coordinates
 
 __all__ = ["JointsToMotion"]
@@ -22,7 +21,4 @@ class JointsToMotion(BaseTransform):
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        joints, there = coordinates(clip), present(clip)
-        both = there[:, :-1] & there[:, 1:]
-        motion = joints.diff(dim=1).masked_fill(~both.unsqueeze(-1), 0)
-        return with_coordinates(clip, torch.cat([motion, torch.zeros_like(joints[:, :1])], dim=1))
+        return with_coordinates(clip, motion_vectors(coordinates(clip), present(clip)))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data import SkeletonSequence, present_joints
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["coordinates", "map_features", "move_joints", "present", "torso", "with_coordinates"]
@@ -59,11 +59,8 @@ def present(clip: SkeletonSequence) -> Tensor:
     Shapes:
         - **output:** bool ``[M, T, V]``
     """
-    bodies = clip.bodies
-    there = bodies.abs().sum(dim=-1) > 0  # false for NaN, too
-    if "centered_on" in clip and bodies.size(-1) <= Skeleton.get(clip.skeleton).dims:
-        there[..., clip.centered_on] = there.any(dim=-1)
-    return there
+    has_score = clip.bodies.size(-1) > Skeleton.get(clip.skeleton).dims
+    return present_joints(clip.bodies, None if has_score else clip.get("centered_on"))
 
 
 def torso(clip: SkeletonSequence) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,37 @@
 """Encoders, and the model that matches what they encode."""
 
+from pyg_fsar.nn.models.agcn import AGCN, AGCNBlock
+from pyg_fsar.nn.models.block_encoder import BlockEncoder
+from pyg_fsar.nn.models.ctr_gcn import CTRGCN, CTRGCNBlock
+from pyg_fsar.nn.models.encoder import SkeletonEncoder, block_plan, make_norm
 from pyg_fsar.nn.models.few_shot import FewShotModel
 from pyg_fsar.nn.models.frame_encoder import FrameEncoder
+from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
+from pyg_fsar.nn.models.multi_stream import MultiStream, MultiStreamMatcher
+from pyg_fsar.nn.models.public_weights import stgcn_from_public
+from pyg_fsar.nn.models.skeleton_lstm import SkeletonLSTM
 from pyg_fsar.nn.models.st_gcn import STGCN, STGCNBlock
+from pyg_fsar.nn.models.st_gcn_pp import STGCNPP, STGCNPPBlock
 
-__all__ = ["STGCN", "FewShotModel", "FrameEncoder", "STGCNBlock"]
+__all__ = [
+    "AGCN",
+    "CTRGCN",
+    "MSG3D",
+    "STGCN",
+    "STGCNPP",
+    "AGCNBlock",
+    "BlockEncoder",
+    "CTRGCNBlock",
+    "FewShotModel",
+    "FrameEncoder",
+    "MSG3DStage",
+    "MultiStream",
+    "MultiStreamMatcher",
+    "STGCNBlock",
+    "STGCNPPBlock",
+    "SkeletonEncoder",
+    "SkeletonLSTM",
+    "block_plan",
+    "make_norm",
+    "stgcn_from_public",
+]

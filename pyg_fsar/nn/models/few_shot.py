@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from pyg_fsar.matching import Matcher
+from pyg_fsar.nn.models.multi_stream import MultiStreamMatcher
+from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["FewShotModel"]
 
 
-class FewShotModel(nn.Module):
+class FewShotModel(PretrainedModule):
     r"""Names the queries of an episode: encode every body, average bodies, match clips.
 
     Args:
         encoder: Any encoder, ``[M, T, V, C] -> [M, T', V, C']``. :class:`torch.nn.Identity` makes
             a training-free baseline that matches the joints themselves.
-        matcher: Any matcher, see :class:`~pyg_fsar.matching.Matcher`.
-        penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`. As in Ma et
-            al. (ECCV 2022) its values for the prototypes and for the queries are added; for the
-            support clips in place of prototypes if clips differ in length.
+        matcher: Any matcher, see :class:`~pyg_fsar.matching.Matcher`. The streams of a
+            :class:`~pyg_fsar.nn.MultiStream` each get a copy and their logits are added, see
+            :class:`~pyg_fsar.nn.MultiStreamMatcher`.
+        penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`; the matcher's
+            own if not given. As in Ma et al. (ECCV 2022) its values for the prototypes and for the
+            queries are added; for the support clips in place of prototypes if clips differ in
+            length. It gets the streams of a :class:`~pyg_fsar.nn.MultiStream` as frames of their
+            own.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -28,12 +35,15 @@ class FewShotModel(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, matcher: Matcher, penalty: nn.Module | None = None
+        self, encoder: nn.Module, matcher: nn.Module, penalty: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.penalty = getattr(matcher, "penalty", None) if penalty is None else penalty
+        streams: Any = encoder
+        if hasattr(streams, "num_streams") and not isinstance(matcher, MultiStreamMatcher):
+            matcher = MultiStreamMatcher(matcher, streams.num_streams, streams.weights)
         self.matcher = matcher
-        self.penalty = penalty
 
     def embed(
         self,
@@ -122,6 +132,8 @@ class FewShotModel(nn.Module):
                 support = scatter(support, support_y, dim=0, dim_size=n_way, reduce="mean")
             else:  # clips that differ in length have no mean, and their padding does not count
                 support, query = _frames(support, support_lengths), _frames(query, query_lengths)
+            if isinstance(self.matcher, MultiStreamMatcher):
+                support, query = self.matcher.split(support), self.matcher.split(query)
             penalty = self.penalty(support) + self.penalty(query)
         return logits, penalty
 

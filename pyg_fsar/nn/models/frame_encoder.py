@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
 
 from pyg_fsar.nn.conv import TemporalConv
+from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["FrameEncoder"]
 
 
-class FrameEncoder(nn.Module):
+class FrameEncoder(SkeletonEncoder):
     r"""Makes an encoder of any PyG convolution or model by applying it to every frame.
 
     The frames of all bodies become one graph of separate parts, as
@@ -27,10 +31,19 @@ class FrameEncoder(nn.Module):
         in_channels: Size of each input joint; that of ``gnn`` if it has such an attribute, else 3.
         out_channels: Size of each output joint; found by a trial run if not given.
         num_temporal: Number of temporal convolutions with residual that follow.
+        norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every graph convolution
+            within ``gnn`` gets a copy right after it, as in :class:`~pyg_fsar.nn.STGCN`.
+        drop_edge: Share of bones dropped in training. All frames and convolutions lack the same
+            bones.
 
     Shapes:
         - **input:** :math:`(B, T, V, C)`
         - **output:** :math:`(B, T, V, C')`
+
+    Raises:
+        ValueError: If a convolution caches its edges, the number of temporal convolutions is
+            negative, the norm is unknown or ``gnn`` has no convolution for it to follow, or
+            ``drop_edge`` is no probability.
 
     Example:
         >>> encoder = FrameEncoder(torch_geometric.nn.GAT(3, 64, num_layers=3), "ntu25")
@@ -47,32 +60,56 @@ class FrameEncoder(nn.Module):
         in_channels: int | None = None,
         out_channels: int | None = None,
         num_temporal: int = 0,
+        norm: str | nn.Module | None = None,
+        drop_edge: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            skeleton,
+            in_channels or _own_in_channels(gnn),
+            out_channels or 0,
+            input_norm=None,
+            drop_edge=drop_edge,
+        )
+        if any(getattr(module, "cached", False) for module in gnn.modules()):
+            raise ValueError(
+                f"{gnn} keeps the edges of the frames it sees first, but their number changes; "
+                "make it with cached=False"
+            )
+        if num_temporal < 0:
+            raise ValueError(f"num_temporal must be 0 or more, got {num_temporal}")
         self.gnn = gnn
-        self.skeleton = Skeleton.get(skeleton)
         self.register_buffer("edge_index", self.skeleton.edge_index(), persistent=False)
         self._takes_batch = "batch" in inspect.signature(gnn.forward).parameters
-        self.in_channels = in_channels or self._own_in_channels()
-        self.out_channels = out_channels or self._trial_out_channels()
+        if out_channels is None:
+            self.out_channels = self._trial_out_channels()
         self.temporal = nn.ModuleList(
             TemporalConv(self.out_channels, self.out_channels) for _ in range(num_temporal)
         )
+        self.norms = nn.ModuleList()
+        if norm is not None:
+            self._add_norms(norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode bodies.
+    def _add_norms(self, norm: str | nn.Module) -> None:
+        convs = _graph_convs(self.gnn)
+        if not convs:
+            raise ValueError(
+                f"{self.gnn} has no MessagePassing convolution that a norm could follow; put the "
+                "norm into it instead"
+            )
+        for conv in convs:
+            self.norms.append(make_norm(norm))
+            # A partial is copied and pickled along with the encoder, which a closure is not.
+            conv.register_forward_hook(partial(_normalise, self.norms[-1], self.skeleton))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Encode frames, then convolve over time.
 
         Raises:
-            ValueError: If the input has another number of axes, joints or channels, or the model
-                does not give one row of ``out_channels`` features for every joint.
+            ValueError: If the model does not give one row of ``out_channels`` features for every
+                joint.
         """
-        if x.dim() != 4 or x.size(-1) != self.in_channels:
-            raise ValueError(
-                f"expected bodies [B, T, V, C] with {self.in_channels} channels, got "
-                f"{list(x.shape)}"
-            )
-        self.skeleton.check_joints(x.size(2), "input of FrameEncoder")
-        out = self._encode_frames(x.flatten(0, 1))
+        edge_index = self.drop_edge(self.edge_index)
+        out = self._encode_frames(x.flatten(0, 1), edge_index)
         if out.shape != (x.shape[:3].numel(), self.out_channels):
             raise ValueError(
                 f"{type(self.gnn).__name__} gave {list(out.shape)} for {x.shape[:3].numel()} "
@@ -83,25 +120,23 @@ class FrameEncoder(nn.Module):
             out = (out + temporal(out)).relu()
         return out
 
-    def _encode_frames(self, frames: Tensor) -> Tensor:
+    def _encode_frames(self, frames: Tensor, edge_index: Tensor) -> Tensor:
         number = torch.arange(frames.size(0), device=frames.device)
         offset = (number * self.skeleton.num_joints).view(-1, 1)
-        edge_index = (self.edge_index.unsqueeze(1) + offset).flatten(1)
+        edge_index = (edge_index.unsqueeze(1) + offset).flatten(1)
         x = frames.flatten(0, 1)
-        if not self._takes_batch:
-            return self.gnn(x, edge_index)
-        return self.gnn(x, edge_index, batch=number.repeat_interleave(frames.size(1)))
-
-    def _own_in_channels(self) -> int:
-        # -1 and tuples are PyG's ways to leave the number open.
-        own = getattr(self.gnn, "in_channels", None)
-        return own if isinstance(own, int) and own > 0 else 3
+        batch = {"batch": number.repeat_interleave(frames.size(1))} if self._takes_batch else {}
+        out = self.gnn(x, edge_index, **batch)
+        # Some convolutions return more, with the features first.
+        return out[0] if isinstance(out, tuple) else out
 
     @torch.no_grad()
     def _trial_out_channels(self) -> int:
         training = self.gnn.training
         self.gnn.eval()  # so that batch norms learn nothing from the trial
-        out = self._encode_frames(torch.zeros(1, self.skeleton.num_joints, self.in_channels))
+        like = next((p for p in self.gnn.parameters() if p.is_floating_point()), torch.empty(0))
+        frame = torch.zeros(1, self.skeleton.num_joints, self.in_channels, dtype=like.dtype)
+        out = self._encode_frames(frame, self.edge_index)
         self.gnn.train(training)
         return out.size(-1)
 
@@ -110,3 +145,25 @@ class FrameEncoder(nn.Module):
             f"{type(self).__name__}({self.gnn}, '{self.skeleton.name}', "
             f"in_channels={self.in_channels}, out_channels={self.out_channels})"
         )
+
+
+def _own_in_channels(gnn: nn.Module) -> int:
+    # -1 and tuples are PyG's ways to leave the number open.
+    own = getattr(gnn, "in_channels", None)
+    return own if isinstance(own, int) and own > 0 else 3
+
+
+def _graph_convs(module: nn.Module) -> list[MessagePassing]:
+    """The outermost graph convolutions within a module."""
+    if isinstance(module, MessagePassing):
+        return [module]
+    return [conv for child in module.children() for conv in _graph_convs(child)]
+
+
+def _normalise(
+    norm: nn.Module, skeleton: Skeleton, conv: nn.Module, args: tuple[Any, ...], out: Any
+) -> Any:
+    """Forward hook that normalises the joints which a convolution gives, frame by frame."""
+    if isinstance(out, tuple):
+        return (_normalise(norm, skeleton, conv, args, out[0]), *out[1:])
+    return norm(out.unflatten(0, (-1, skeleton.num_joints))).flatten(0, 1)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyg_fsar.nn.conv import SpatialGraphConv, TemporalConv
-from pyg_fsar.nn.drop_edge import DropEdge
-from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.nn.models.block_encoder import BlockEncoder
+from pyg_fsar.nn.models.encoder import block_plan
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["STGCN", "STGCNBlock"]
-
-# Output channels and temporal stride of each block, by number of blocks.
-PLANS = {
-    2: ((64, 1),) * 2,
-    4: ((64, 1), (64, 1), (128, 2), (256, 2)),
-    7: ((64, 1),) * 3 + ((128, 2), (128, 1), (256, 2), (256, 1)),
-    10: ((64, 1),) * 4 + ((128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)),
-}
 
 
 class STGCNBlock(nn.Module):
@@ -36,6 +28,10 @@ class STGCNBlock(nn.Module):
         dropout: Share of features zeroed before the residual is added.
         residual: Add the input, by a 1 x 1 convolution if its shape changes.
         norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+        spatial: A graph convolution, called as ``spatial(x, adj)``, other than
+            :class:`~pyg_fsar.nn.SpatialGraphConv`.
+        temporal: A temporal convolution other than :class:`~pyg_fsar.nn.TemporalConv`, with the
+            stride given.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -53,12 +49,14 @@ class STGCNBlock(nn.Module):
         dropout: float = 0.0,
         residual: bool = True,
         norm: nn.Module | None = None,
+        spatial: nn.Module | None = None,
+        temporal: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.spatial = SpatialGraphConv(in_channels, out_channels, num_subsets)
+        self.spatial = spatial or SpatialGraphConv(in_channels, out_channels, num_subsets)
         self.norm = nn.Identity() if norm is None else norm
         self.spatial_norm = nn.BatchNorm1d(out_channels)
-        self.temporal = TemporalConv(out_channels, out_channels, kernel_size, stride)
+        self.temporal = temporal or TemporalConv(out_channels, out_channels, kernel_size, stride)
         self.dropout = nn.Dropout(dropout)
         self.residual: nn.Module | None = None
         if residual and in_channels == out_channels and stride == 1:
@@ -68,17 +66,20 @@ class STGCNBlock(nn.Module):
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
         """Convolve over joints, then over time."""
-        out = self.norm(self.spatial(x, adj))
-        # Both rectifiers work in place, since nothing needs what they overwrite for its gradient,
-        # and before any view is taken, since autograd copies gradients of views changed in place.
-        out = self.spatial_norm(out.flatten(0, -2)).relu_().view_as(out)
-        out = self.dropout(self.temporal(out))
+        out = self.dropout(self.temporal(self.mix_joints(x, adj)))
         if self.residual is not None:
             out = out + self.residual(x)
         return out.relu_()
 
+    def mix_joints(self, x: Tensor, adj: Tensor) -> Tensor:
+        """The spatial half of the block."""
+        out = self.norm(self.spatial(x, adj))
+        # Both rectifiers work in place, since nothing needs what they overwrite for its gradient,
+        # and before any view is taken, since autograd copies gradients of views changed in place.
+        return self.spatial_norm(out.flatten(0, -2)).relu_().view_as(out)
 
-class STGCN(nn.Module):
+
+class STGCN(BlockEncoder):
     r"""The encoder of "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action
     Recognition" (AAAI 2018), without its classifier.
 
@@ -108,15 +109,14 @@ class STGCN(nn.Module):
           :math:`T' = \lceil \lceil T / 2 \rceil / 2 \rceil` and :math:`C' = 256`
 
     Raises:
-        ValueError: If the number of blocks or a norm is unknown, or the plan is empty.
+        ValueError: If the number of blocks, the partition or a norm is unknown, or the plan is
+            empty.
 
     Example:
         >>> encoder = STGCN("ntu25")
         >>> encoder(torch.randn(2, 30, 25, 3)).shape
         torch.Size([2, 8, 25, 256])
     """
-
-    adjacency: Tensor
 
     def __init__(
         self,
@@ -132,69 +132,22 @@ class STGCN(nn.Module):
         input_norm: str = "joint",
         plan: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        super().__init__()
-        if plan is None and num_blocks not in PLANS:
-            raise ValueError(
-                f"num_blocks must be one of {', '.join(map(str, PLANS))}, got {num_blocks}; "
-                "give any other structure as plan=[(channels, stride), ...]"
-            )
-        plan = PLANS[num_blocks] if plan is None else plan
-        if not plan:
-            raise ValueError("the plan is empty; give (channels, stride) of at least one block")
-        if isinstance(norm, str):
-            if norm != "pairnorm":
-                raise ValueError(f"unknown norm '{norm}'; give 'pairnorm' or a module")
-            norm = PairNorm()
+        def block(
+            in_channels: int, channels: int, num_joints: int, num_subsets: int, **options: Any
+        ) -> STGCNBlock:
+            options |= {"kernel_size": kernel_size, "dropout": dropout}
+            return STGCNBlock(in_channels, channels, num_subsets, **options)
 
-        self.skeleton = Skeleton.get(skeleton)
-        self.in_channels = in_channels
-        self.out_channels = plan[-1][0]
-        # Not part of the state: it follows from the arguments.
-        self.register_buffer("adjacency", self.skeleton.adjacency(strategy), persistent=False)
-        self.drop_edge = DropEdge(drop_edge)
-        if input_norm not in ("joint", "channel"):
-            raise ValueError(f"input_norm must be 'joint' or 'channel', got '{input_norm}'")
-        per_joint = self.skeleton.num_joints if input_norm == "joint" else 1
-        self.input_norm = nn.BatchNorm1d(per_joint * in_channels)
-        self.blocks = nn.ModuleList()
-        for number, (channels, stride) in enumerate(plan):
-            self.blocks.append(
-                STGCNBlock(
-                    in_channels if number == 0 else plan[number - 1][0],
-                    channels,
-                    num_subsets=self.adjacency.size(0),
-                    stride=stride,
-                    kernel_size=kernel_size,
-                    dropout=dropout,
-                    residual=number > 0,
-                    norm=copy.deepcopy(norm),
-                )
-            )
+        plan = block_plan(num_blocks, plan)
+        super().__init__(skeleton, in_channels, plan, block, strategy, norm, drop_edge, input_norm)
         self.edge_importance = nn.ParameterList(
             [nn.Parameter(torch.ones_like(self.adjacency)) for _ in plan] if edge_importance else []
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode bodies.
-
-        Raises:
-            ValueError: If the input has another number of axes, joints or channels, or no frame.
-        """
-        if x.dim() != 4 or x.size(-1) != self.in_channels or x.size(1) == 0:
-            raise ValueError(
-                f"expected bodies [B, T, V, C] with {self.in_channels} channels and at least one "
-                f"frame, got {list(x.shape)}"
-            )
-        self.skeleton.check_joints(x.size(2), "input of STGCN")
-        x = self.input_norm(x.reshape(-1, self.input_norm.num_features)).view_as(x)
+    def encode(self, x: Tensor) -> Tensor:
+        """Pass bodies through all blocks."""
         adjacency = self.drop_edge(self.adjacency)
         for number, block in enumerate(self.blocks):
             adj = adjacency * self.edge_importance[number] if self.edge_importance else adjacency
             x = block(x, adj)
         return x
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}('{self.skeleton.name}', in_channels={self.in_channels}, "
-            f"out_channels={self.out_channels}, num_blocks={len(self.blocks)})"
-        )

@@ -99,6 +99,20 @@ def test_penalty_in_training_only(encoder):
     assert len(calls) == 2
 
 
+def test_the_matchers_penalty_counts_unless_another_is_given(encoder):
+    matcher = build_matcher("dtw", penalty=RankMax("fbnm"))
+    assert FewShotModel(encoder, matcher).penalty is matcher.penalty
+    given = RankMax("logdet")
+    assert FewShotModel(encoder, matcher, given).penalty is given
+    episode = make_episode()
+    penalties = [
+        FewShotModel(encoder.eval(), *parts)(*episode.inputs())[1]
+        for parts in ((matcher,), (build_matcher("dtw"), RankMax("fbnm")))
+    ]
+    torch.testing.assert_close(*penalties)
+    assert penalties[0] < 0
+
+
 @pytest.mark.parametrize("spatial", [RankMax(), None])
 def test_every_weight_gets_a_gradient(encoder, spatial):
     model = FewShotModel(encoder, build_matcher("soft_dtw", learn_scale=True), spatial)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import io
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +10,8 @@ import torch_geometric.nn as gnn
 from torch import nn
 
 from pyg_fsar import Skeleton
-from pyg_fsar.nn import FrameEncoder, RankMaxConv, SpatialGraphConv
+from pyg_fsar.nn import FrameEncoder, PairNorm, RankMaxConv, SpatialGraphConv
+from pyg_fsar.testing import assert_encoder
 
 SKELETON = Skeleton.get("coco17")
 GNNS: dict[str, Callable[[], nn.Module]] = {
@@ -57,6 +60,36 @@ def test_temporal_convolutions_follow() -> None:
     assert not grad[:, 9:].any()
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_temporal_convolutions_take_few_frames(frames: int) -> None:
+    encoder = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=2)
+    assert encoder(torch.randn(3, frames, 17, 3)).shape == (3, frames, 17, 8)
+
+
+class WithAttention(nn.Module):
+    """Returns more than features, as attention layers do when asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = gnn.GATConv(3, 8)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> tuple[object, ...]:
+        return self.conv(x, edge_index, return_attention_weights=True)
+
+
+def test_takes_the_features_of_a_tuple() -> None:
+    model = WithAttention()
+    x = torch.randn(2, 5, 17, 3)
+    torch.testing.assert_close(
+        FrameEncoder(model, SKELETON)(x), FrameEncoder(model.conv, SKELETON)(x)
+    )
+
+
+def test_takes_models_of_other_precision() -> None:
+    encoder = FrameEncoder(gnn.GCNConv(3, 8).double(), SKELETON)
+    assert encoder(torch.randn(2, 5, 17, 3).double()).dtype == torch.double
+
+
 def test_penalty_of_frames() -> None:
     encoder = FrameEncoder(RankMaxConv(3, 8), SKELETON)
     out = encoder(torch.randn(2, 5, 17, 3))
@@ -75,3 +108,83 @@ def test_refuses_what_does_not_fit() -> None:
     wrong = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, out_channels=16)
     with pytest.raises(ValueError, match="out_channels=16"):
         wrong(torch.randn(2, 5, 17, 3))
+    with pytest.raises(ValueError, match="at least one frame"):
+        encoder(torch.randn(2, 0, 17, 3))
+    with pytest.raises(ValueError, match="num_temporal must be 0 or more, got -1"):
+        FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=-1)
+    with pytest.raises(ValueError, match="cached=False"):
+        FrameEncoder(gnn.GCN(3, 8, num_layers=2, cached=True), SKELETON)
+
+
+def test_norm_follows_every_graph_convolution_frame_by_frame() -> None:
+    model = gnn.GCN(3, 8, num_layers=2)
+    x, edges, norm = torch.randn(2, 5, 17, 3), SKELETON.edge_index(), PairNorm(2.0)
+    first, second = model.convs
+    expected = [norm(second(norm(first(frame, edges)).relu(), edges)) for frame in x.flatten(0, 1)]
+    encoder = FrameEncoder(model, SKELETON, norm=PairNorm(2.0))
+    assert len(encoder.norms) == 2
+    torch.testing.assert_close(encoder(x), torch.stack(expected).view(2, 5, 17, 8))
+
+
+@pytest.mark.parametrize("name", list(GNNS))
+def test_every_model_takes_a_norm_and_drops_bones(name: str) -> None:
+    encoder = FrameEncoder(GNNS[name](), SKELETON, norm="pairnorm", drop_edge=0.3)
+    if "lazy" not in name:
+        assert_encoder(encoder, SKELETON, num_frames=4)
+    spread = encoder.eval()(torch.randn(2, 4, 17, 3)).square().sum(-1).mean(-1)
+    torch.testing.assert_close(spread, torch.ones(2, 4), rtol=1e-2, atol=1e-2)
+
+
+def test_norms_with_weights_are_copies_and_go_along_with_the_encoder() -> None:
+    encoder = FrameEncoder(gnn.GCN(3, 8, num_layers=2), SKELETON, norm=nn.LayerNorm(8))
+    x = torch.randn(2, 5, 17, 3)
+    before = encoder(x)
+    buffer = io.BytesIO()
+    torch.save(encoder, buffer)
+    buffer.seek(0)
+    for twin in (copy.deepcopy(encoder), torch.load(buffer, weights_only=False)):
+        torch.testing.assert_close(twin(x), before)
+        nn.init.zeros_(twin.norms[1].weight)
+        nn.init.ones_(twin.norms[1].bias)
+        torch.testing.assert_close(twin(x), torch.ones(2, 5, 17, 8))
+    torch.testing.assert_close(encoder(x), before)
+    encoder(x).square().sum().backward()
+    assert all(weight.grad is not None for weight in encoder.norms.parameters())
+    assert [name for name in encoder.state_dict() if name.startswith("norms")] == [
+        f"norms.{number}.{kind}" for number in range(2) for kind in ("weight", "bias")
+    ]
+
+
+def test_drop_edge_is_the_same_for_all_frames_and_layers_and_not_in_evaluation() -> None:
+    encoder = FrameEncoder(gnn.GCN(3, 8, num_layers=2), SKELETON, drop_edge=0.5)
+    seen = []
+    for conv in encoder.gnn.convs:
+        conv.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    encoder(torch.randn(2, 5, 17, 3))
+    assert torch.equal(seen[0], seen[1])
+    frames = seen[0].view(2, 10, -1) - 17 * torch.arange(10).view(10, 1)
+    assert (frames == frames[:, :1]).all()
+    kept = {tuple(edge) for edge in frames[:, 0].t().tolist()}
+    bones = {tuple(edge) for edge in SKELETON.edge_index().t().tolist()}
+    assert kept < bones and all((target, source) in kept for source, target in kept)
+    encoder(torch.randn(2, 5, 17, 3))
+    assert not torch.equal(seen[2], seen[0])
+    encoder.eval()(torch.randn(2, 5, 17, 3))
+    assert seen[-1].size(1) == 10 * len(bones)
+
+
+def test_compiles_with_a_norm() -> None:
+    torch.compiler.reset()
+    encoder = FrameEncoder(gnn.SAGEConv(3, 8), SKELETON, norm="pairnorm").eval()
+    x = torch.randn(2, 5, 17, 3)
+    compiled = torch.compile(encoder, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), encoder(x))
+
+
+def test_refuses_strategies_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="unknown norm"):
+        FrameEncoder(gnn.GCNConv(3, 8), SKELETON, norm="layer")
+    with pytest.raises(ValueError, match="no MessagePassing convolution"):
+        FrameEncoder(gnn.DenseGCNConv(3, 8), SKELETON, out_channels=8, norm="pairnorm")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        FrameEncoder(gnn.GCNConv(3, 8), SKELETON, drop_edge=1.5)

@@ -1,0 +1,213 @@
+"""ST-GCN with the weights of other code bases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_fsar.nn.models.st_gcn import STGCN
+from pyg_fsar.skeleton import STRATEGIES, Skeleton
+
+__all__ = ["stgcn_from_public"]
+
+# Names in yysijie/st-gcn and its many descendants, and in PYSKL and MMAction2, with ours.
+NAMES = (
+    (r"data_bn\.", "input_norm."),
+    (r"A", "adjacency"),
+    (r"st_gcn_networks\.(\d+)\.gcn\.conv\.", r"blocks.\1.spatial."),
+    (r"st_gcn_networks\.(\d+)\.tcn\.0\.", r"blocks.\1.spatial_norm."),
+    (r"st_gcn_networks\.(\d+)\.tcn\.2\.", r"blocks.\1.temporal.conv."),
+    (r"st_gcn_networks\.(\d+)\.tcn\.3\.", r"blocks.\1.temporal.norm."),
+    (r"st_gcn_networks\.(\d+)\.residual\.0\.", r"blocks.\1.residual.conv."),
+    (r"st_gcn_networks\.(\d+)\.residual\.1\.", r"blocks.\1.residual.norm."),
+    (r"edge_importance\.(\d+)", r"edge_importance.\1"),
+    (r"gcn\.(\d+)\.gcn\.A", r"adjacency.\1"),
+    (r"gcn\.(\d+)\.gcn\.PA", r"edge_importance.\1"),
+    (r"gcn\.(\d+)\.gcn\.conv\.", r"blocks.\1.spatial."),
+    (r"gcn\.(\d+)\.gcn\.bn\.", r"blocks.\1.spatial_norm."),
+    (r"gcn\.(\d+)\.tcn\.conv\.", r"blocks.\1.temporal.conv."),
+    (r"gcn\.(\d+)\.tcn\.bn\.", r"blocks.\1.temporal.norm."),
+    (r"gcn\.(\d+)\.residual\.conv\.", r"blocks.\1.residual.conv."),
+    (r"gcn\.(\d+)\.residual\.bn\.", r"blocks.\1.residual.norm."),
+)
+WEIGHT = "weight|bias|running_mean|running_var|num_batches_tracked"
+CLASSIFIERS = ("fcn.", "cls_head.")
+
+
+def stgcn_from_public(
+    state_dict: Mapping[str, Any], skeleton: str | Skeleton = "ntu25", **options: Any
+) -> STGCN:
+    r"""An :class:`~pyg_fsar.nn.STGCN` that computes what a public checkpoint's model does.
+
+    It reads the ST-GCN of https://github.com/yysijie/st-gcn and of the many codes that keep its
+    names (``st_gcn_networks.0.gcn.conv.weight``), and that of PYSKL and MMAction2
+    (``backbone.gcn.0.gcn.conv.weight``) as their configurations make it. Channels, blocks, kernel
+    size and edge importance are read off the weights; blocks with a convolution in their residual
+    have stride 2, as in all of these. The partition is found by comparing the stored adjacency with
+    ours. If the bones are other ones, as PYSKL's of the hands of ``ntu25`` are, the encoder's
+    skeleton has those. Classifiers are left out.
+
+    The result is in evaluation mode. It expects clips prepared as in the code that trained it.
+
+    Args:
+        state_dict: The checkpoint, ``torch.load(path, weights_only=True)``.
+        skeleton: Layout of the joints, or its registered name.
+        **options: Further arguments of :class:`~pyg_fsar.nn.STGCN`, such as ``dropout``; or
+            ``plan``, if strides are other ones, and ``strategy``, if no adjacency is stored.
+
+    Raises:
+        ValueError: If something in the checkpoint has no equal in :class:`~pyg_fsar.nn.STGCN`,
+            naming its keys.
+
+    Example:
+        >>> state_dict = torch.load("st_gcn.pth", weights_only=True)
+        >>> encoder = stgcn_from_public(state_dict, "ntu25", dropout=0.5)
+    """
+    given = Skeleton.get(skeleton)
+    state = _renamed(state_dict)
+    num_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
+    for name in ("spatial", "temporal.conv"):
+        for number in range(num_blocks):
+            if f"blocks.{number}.{name}.weight" not in state:
+                raise ValueError(f"the checkpoint lacks the {name} weights of block {number}")
+    adjacency = _one_adjacency(state, num_blocks)
+    if adjacency is not None:
+        given.check_joints(adjacency.size(-1), "the checkpoint")
+        given, options["strategy"] = _find_partition(adjacency, given)
+    elif "strategy" not in options:
+        raise ValueError("the checkpoint has no adjacency; give strategy=..., its partition")
+    _refuse_offsets(state, adjacency, num_blocks)
+    num_subsets = len(given.adjacency(options["strategy"]))
+    for number in range(num_blocks):
+        _split_subsets(state, number, num_subsets)
+
+    if "input_norm.weight" not in state:
+        options.setdefault("input_norm", None)
+    model = STGCN(
+        given,
+        **{
+            "in_channels": state["blocks.0.spatial.weight"].size(1),
+            "edge_importance": "edge_importance.0" in state,
+            "kernel_size": state["blocks.0.temporal.conv.weight"].size(2),
+            "plan": [
+                (
+                    state[f"blocks.{number}.temporal.conv.weight"].size(0),
+                    1 + (f"blocks.{number}.residual.conv.weight" in state),
+                )
+                for number in range(num_blocks)
+            ],
+            **options,
+        },
+    )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the checkpoint does not fit {model}, named as here: {error}\nGive another skeleton "
+            "or plan; a data_bn of twice the size takes two bodies at once, which has no equal here"
+        ) from error
+    return model.eval()
+
+
+def _renamed(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state under our names, without prefixes and classifiers."""
+    state = state_dict.get("state_dict", state_dict)
+    for prefix in ("module.", "backbone."):
+        if any(key.startswith(prefix) for key in state):
+            state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    renamed, unknown = {}, []
+    for key, value in state.items():
+        if key.startswith(CLASSIFIERS):
+            continue
+        for theirs, ours in NAMES:
+            rest = f"(?P<rest>{WEIGHT if theirs.endswith('.') else ''})"
+            name, found = re.subn(f"^{theirs}{rest}$", rf"{ours}\g<rest>", key)
+            if found:
+                renamed[name] = value
+                break
+        else:
+            unknown.append(key)
+    if unknown or not any(key.startswith("blocks.") for key in renamed):
+        raise ValueError(
+            f"{', '.join(unknown[:5]) or 'an empty checkpoint'}{', ...' if unknown[5:] else ''}: "
+            "nothing in STGCN is equal to this. Of PYSKL, gcn.*.down belongs to gcn_with_res=True "
+            "and tcn.branches to tcn_type='mstcn', as in ST-GCN++; other networks than ST-GCN "
+            "cannot be read"
+        )
+    return renamed
+
+
+def _one_adjacency(state: dict[str, Tensor], num_blocks: int) -> Tensor | None:
+    """Take the adjacency out of the state, where PYSKL has it once in every block."""
+    adjacencies = [
+        state.pop(key)
+        for key in ("adjacency", *(f"adjacency.{number}" for number in range(num_blocks)))
+        if key in state
+    ]
+    if any(not torch.equal(adjacency, adjacencies[0]) for adjacency in adjacencies):
+        raise ValueError(
+            "gcn.*.gcn.A differ from block to block, so they were learned (gcn_adaptive='init'); "
+            "STGCN has one adjacency and can only weigh its bones"
+        )
+    return adjacencies[0] if adjacencies else None
+
+
+def _find_partition(adjacency: Tensor, skeleton: Skeleton) -> tuple[Skeleton, str]:
+    """The skeleton and the strategy that give an adjacency; its bones if not the skeleton's."""
+    child, parent = (adjacency.sum(dim=0) + adjacency.sum(dim=0).t()).triu(1).nonzero().t()
+    other = replace(
+        skeleton,
+        name=f"{skeleton.name}, bones of the checkpoint",
+        bones=tuple(zip(child.tolist(), parent.tolist(), strict=True)),
+    )
+    to_center = other.hop_distance()[other.center]
+    outwards = (sorted(bone, key=lambda joint: -to_center[joint]) for bone in other.bones)
+    other = replace(other, bones=tuple((child, parent) for child, parent in outwards))
+    for candidate in (skeleton, other):
+        for strategy in STRATEGIES:
+            ours = candidate.adjacency(strategy)
+            if ours.shape == adjacency.shape and torch.allclose(ours, adjacency.to(ours)):
+                return candidate, strategy
+    raise ValueError(
+        f"the adjacency of the checkpoint (A, or gcn.*.gcn.A) is none of {', '.join(STRATEGIES)} "
+        "around the skeleton's centre; it was learned (of PYSKL gcn_adaptive='init'), reaches "
+        "farther than one bone, or is normalised otherwise (of PYSKL mode='spatial')"
+    )
+
+
+def _refuse_offsets(state: dict[str, Tensor], adjacency: Tensor | None, num_blocks: int) -> None:
+    """Refuse learned matrices that are added to the adjacency instead of multiplied with it.
+
+    PYSKL gives both one name. One that is multiplied gets no gradient where there is no bone, so
+    all its entries there stay equal, as they began; one that is added has random ones.
+    """
+    for number in range(num_blocks):
+        weights = state.get(f"edge_importance.{number}")
+        if weights is None or adjacency is None or not (adjacency == 0).any():
+            continue
+        unused = weights[adjacency == 0]
+        if unused.max() - unused.min() > 1e-3 * unused.abs().max():
+            raise ValueError(
+                f"gcn.{number}.gcn.PA is not constant where there is no bone, so it is added to "
+                "the adjacency (gcn_adaptive='offset'); STGCN can only weigh bones"
+            )
+
+
+def _split_subsets(state: dict[str, Tensor], number: int, num_subsets: int) -> None:
+    """Give a 1 x 1 convolution to all subsets, ``[K * C', C, 1, 1]``, our shape ``[K, C, C']``."""
+    weight, bias = f"blocks.{number}.spatial.weight", f"blocks.{number}.spatial.bias"
+    channels = state[f"blocks.{number}.temporal.conv.weight"].size(1)
+    if state[weight].size(0) != num_subsets * channels:
+        raise ValueError(
+            f"the graph convolution of block {number} has weights {list(state[weight].shape)}, not "
+            f"{channels} rows for each of {num_subsets} subsets; PYSKL's gcn_conv_pos='post' has "
+            "no equal in STGCN"
+        )
+    state[weight] = state[weight].flatten(1).unflatten(0, (num_subsets, channels)).mT
+    if bias in state:
+        state[bias] = state[bias].view(num_subsets, channels)
