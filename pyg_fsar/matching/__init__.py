@@ -6,15 +6,18 @@ from pyg_fsar.matching.aligners import (
     dtw,
     dtw_path,
     otam,
+    otam_alignment,
     soft_alignment,
     soft_dtw,
 )
 from pyg_fsar.matching.costs import (
     COSTS,
+    ActivatedCost,
     CosineCost,
     EuclideanCost,
     FrameCost,
     InnerProductCost,
+    NGMCost,
     cosine_cost,
     euclidean_cost,
 )
@@ -23,12 +26,14 @@ from pyg_fsar.matching.matcher import MATCHERS, Alignment, Matcher, build_matche
 __all__ = [
     "COSTS",
     "MATCHERS",
+    "ActivatedCost",
     "Alignment",
     "CosineCost",
     "EuclideanCost",
     "FrameCost",
     "InnerProductCost",
     "Matcher",
+    "NGMCost",
     "bimhm",
     "build_matcher",
     "cosine_cost",
@@ -37,6 +42,7 @@ __all__ = [
     "dtw_path",
     "euclidean_cost",
     "otam",
+    "otam_alignment",
     "soft_alignment",
     "soft_dtw",
 ]

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_fsar.matching.aligners import bimhm, diagonal, dtw, otam, soft_dtw
-from pyg_fsar.matching.costs import COSTS, CosineCost, EuclideanCost, FrameCost
+from pyg_fsar.matching.costs import (
+    COSTS,
+    ActivatedCost,
+    CosineCost,
+    EuclideanCost,
+    FrameCost,
+    NGMCost,
+)
+from pyg_fsar.nn.pretrained import PretrainedModule
+from pyg_fsar.nn.rank_max import RankMax
 
 __all__ = ["MATCHERS", "Alignment", "Matcher", "build_matcher"]
 
@@ -32,7 +41,7 @@ class Alignment(NamedTuple):
     distance: Tensor
 
 
-class Matcher(nn.Module):
+class Matcher(PretrainedModule):
     r"""Scores queries against classes by aligning their frames in time.
 
     Args:
@@ -45,6 +54,8 @@ class Matcher(nn.Module):
             themselves, which makes a soft alignment zero between equal clips.
         scale: Logits are distances times ``-scale``.
         learn_scale: Train the scale, which stays positive.
+        penalty: Regulariser of the embeddings that belongs to the method. The matcher only keeps it
+            for :class:`~pyg_fsar.nn.FewShotModel`, which computes it.
 
     Raises:
         ValueError: If ``shots`` is unknown or ``scale`` is not positive.
@@ -61,6 +72,7 @@ class Matcher(nn.Module):
         divergence: bool = False,
         scale: float = 1.0,
         learn_scale: bool = False,
+        penalty: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if shots not in ("mean", "average"):
@@ -73,6 +85,7 @@ class Matcher(nn.Module):
         self.divergence = divergence
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
+        self.penalty = penalty
 
     def forward(
         self,
@@ -103,8 +116,9 @@ class Matcher(nn.Module):
             - **output:** ``[Q, N]``
 
         Raises:
-            ValueError: If shapes or labels do not fit, a class has no support clip, or clips of one
-                class differ in length while ``shots="mean"``.
+            ValueError: If shapes or labels do not fit, a class has no support clip, clips of one
+                class differ in length while ``shots="mean"``, or those of a pair do and the cost
+                needs them equally long.
         """
         scale = self.scale if self.log_scale is None else self.log_scale.exp()
         return -scale * self.distances(
@@ -159,6 +173,11 @@ class Matcher(nn.Module):
         if n is not None or m is not None:
             n, m = _full_lengths(query, n), _full_lengths(support, m)
             across, within_query, within_support = (n[:, None], m), (n, n), (m, m)
+            if self.cost.same_length and bool((n[:, None] != m).any()):
+                raise ValueError(
+                    f"{type(self.cost).__name__} needs query and support clips of equal length; "
+                    "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
+                )
         distance = self.aligner(self.cost(query, support), lengths=across)
         if self.divergence:
             own_query = self.aligner(self.cost.within(query), lengths=within_query)
@@ -187,6 +206,8 @@ MATCHERS: dict[str, tuple[type[FrameCost], Callable[..., Tensor]]] = {
     "soft_dtw": (CosineCost, partial(soft_dtw, gamma=0.01)),
     "otam": (CosineCost, partial(otam, lam=0.1)),
     "bimhm": (CosineCost, bimhm),
+    "ngm": (NGMCost, partial(soft_dtw, gamma=0.01)),
+    "dastm": (ActivatedCost, partial(soft_dtw, gamma=0.1)),
 }
 
 
@@ -197,11 +218,19 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
         name: One of :data:`MATCHERS`.
         cost: Another frame cost than the method's own, or its name in
             :data:`~pyg_fsar.matching.COSTS`.
-        **options: Options of the cost, of the aligner (such as ``gamma``) and of :class:`Matcher`
-            (such as ``shots``).
+        **options: Options of the cost, of the aligner (such as ``gamma`` and ``band``) and of
+            :class:`Matcher` (such as ``shots``).
+
+    ``"dastm"`` is the whole method of Ma et al. (ECCV 2022): :class:`ActivatedCost`, soft-DTW, and
+    :class:`~pyg_fsar.nn.RankMax` as the penalty. It has options of its own:
+
+    - ``activation=False`` and ``rank_max=False`` leave out one half.
+    - ``rank_method``: the measure of RankMax, ``"nuclear"`` if not given.
+    - ``as_released=True`` makes the formulas of the released code the defaults: ``gamma=0.01``, the
+      measure ``"fbnm"``, and without activation the divergence. What else is given still counts.
 
     Raises:
-        ValueError: If the method or the cost is unknown.
+        ValueError: If the method or the cost is unknown, or options contradict each other.
         TypeError: If neither the cost, the aligner nor the matcher has an option.
 
     Example:
@@ -212,9 +241,12 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
     if isinstance(cost, str) and cost not in COSTS:
         raise ValueError(f"unknown cost '{cost}'; known are {', '.join(COSTS)}")
     default_cost, aligner = MATCHERS[name]
+    if name == "dastm":
+        cost, options = _dastm(cost, **options)
 
     def take(function: Callable[..., Any]) -> dict[str, Any]:
-        known = inspect.signature(function).parameters
+        # What the matcher itself hands to an aligner is no option.
+        known = inspect.signature(function).parameters.keys() - {"cost", "lengths"}
         return {key: options.pop(key) for key in list(options) if key in known}
 
     aligner = partial(aligner, **take(aligner))
@@ -225,6 +257,32 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
     if unknown:
         raise TypeError(f"matcher '{name}' has no option {', '.join(sorted(unknown))}")
     return Matcher(cost, aligner, **options)
+
+
+def _dastm(
+    cost: str | FrameCost | None,
+    activation: bool = True,
+    rank_max: bool = True,
+    as_released: bool = False,
+    rank_method: str | None = None,
+    **options: Any,
+) -> tuple[str | FrameCost | None, dict[str, Any]]:
+    """What the options of "dastm" mean for its cost, aligner and matcher."""
+    if cost is None and not activation:
+        cost = "cosine"
+    if activation != (cost is None or cost == "activated" or isinstance(cost, ActivatedCost)):
+        raise ValueError(
+            f"activation={activation} and cost={cost!r} contradict each other; to compare "
+            "activated clips by another cost, give cost=ActivatedCost(cost=...)"
+        )
+    if rank_max:
+        rank_method = rank_method or ("fbnm" if as_released else "nuclear")
+        options = {"penalty": RankMax(rank_method)} | options
+    elif rank_method is not None:
+        raise ValueError(f"rank_method='{rank_method}' needs rank_max=True")
+    if as_released:
+        options = {"gamma": 0.01, "divergence": not activation} | options
+    return cost, options
 
 
 def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.utils import to_dense_batch
+
+from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["RankMax", "nuclear_norm"]
 
@@ -17,7 +19,7 @@ RELATIVE_CUT = 1e-6
 SQUARED_PRECISION = 0.25
 
 
-class RankMax(nn.Module):
+class RankMax(PretrainedModule):
     r"""Penalty on frames whose joints look alike, after Ma et al. (ECCV 2022): minus a smooth
     measure of the rank of each frame, averaged over frames.
 

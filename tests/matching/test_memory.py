@@ -4,6 +4,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pyg_fsar.matching import build_matcher
+from pyg_fsar.matching.kernels import use_backend
+from pyg_fsar.matching.kernels.activation import has_activated_products
 
 
 class LargestTensor(TorchDispatchMode):
@@ -19,7 +21,7 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", ["soft_dtw", "dtw", "otam", "protonet"])
+@pytest.mark.parametrize("name", ["soft_dtw", "dtw", "otam", "protonet", "ngm"])
 def test_no_tensor_is_larger_than_twice_the_embeddings(name):
     embeddings = torch.randn(55, 8, 25, 256, requires_grad=True)
     matcher = build_matcher(name, divergence=True)
@@ -31,9 +33,22 @@ def test_no_tensor_is_larger_than_twice_the_embeddings(name):
     assert size <= record.largest <= 2 * size
 
 
+@pytest.mark.skipif(
+    not has_activated_products(256, torch.float32, torch.device("cpu")), reason="no C++ compiler"
+)
+def test_activated_clips_of_all_pairs_are_not_kept():
+    embeddings = torch.randn(55, 8, 25, 256, requires_grad=True)
+    matcher = build_matcher("dastm")
+    with LargestTensor() as record:
+        logits = matcher(embeddings[:5], torch.arange(5), embeddings[5:])
+        logits.logsumexp(1).sum().backward()
+    assert embeddings.grad is not None
+    assert record.largest <= 2 * embeddings.untyped_storage().nbytes()
+
+
 def test_the_record_sees_inside_the_operators():
     # Otherwise the test above would say nothing about the recursion.
     matcher = build_matcher("soft_dtw")
-    with LargestTensor() as record:
+    with LargestTensor() as record, use_backend("vectorised"):
         matcher(torch.randn(2, 30, 1, 1), torch.arange(2), torch.randn(50, 30, 1, 1))
     assert record.largest >= 3 * 59 * 30 * 100 * 4

@@ -4,46 +4,57 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths
-from pyg_fsar.matching.aligners.warping import alignment, warped
+from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
+from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
 
 __all__ = ["dtw", "dtw_path"]
 
 
-def dtw(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = None) -> Tensor:
     r"""Cost of the cheapest path that starts at both first frames, ends at both last ones, and
     advances by one frame in the query, the support or both.
 
     Its gradient is 1 on the cells of :func:`dtw_path` and 0 elsewhere.
 
+    With a ``band`` :math:`r`, frames :math:`i` of the query and :math:`j` of the support meet only
+    if :math:`|j - i| \le r`, as in "Dynamic Programming Algorithm Optimization for Spoken Word
+    Recognition" (Sakoe & Chiba, IEEE TASSP 1978). Between clips of :math:`n` and :math:`m` frames
+    it is :math:`\min(0, m - n) - r \le j - i \le \max(0, m - n) + r`, which always leaves a path.
+
     Args:
         cost: Frame costs; infinity forbids a cell.
         lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
+        band: Radius of a Sakoe-Chiba band in frames; no band if not given.
 
     Shapes:
         - **cost:** ``[..., N, M]``
         - **output:** ``[...]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths are not integers.
-        ValueError: If a shape or length does not fit.
+        TypeError: If the cost is not floating point or lengths or band are not integers.
+        ValueError: If ``band`` is negative, or a shape or length does not fit.
     """
-    return warped(cost, 0.0, lengths)
+    return least_cost(*clean_pairs(cost, lengths, band), gamma=0.0)
 
 
-def dtw_path(cost: Tensor) -> Tensor:
+def dtw_path(cost: Tensor, band: int | None = None) -> Tensor:
     r"""Cheapest path through one cost matrix, as pairs of frames from ``(0, 0)`` to
     ``(N - 1, M - 1)``. Of equally cheap steps it takes the diagonal.
+
+    Args:
+        cost: Frame costs; infinity forbids a cell.
+        band: Radius of a Sakoe-Chiba band, as for :func:`dtw`; no band if not given.
 
     Shapes:
         - **cost:** ``[N, M]``
         - **output:** ``[L, 2]`` int64
 
     Raises:
-        TypeError: If the cost is not floating point.
-        ValueError: If the cost is not one matrix with at least one row and column.
+        TypeError: If the cost is not floating point or ``band`` is not an integer.
+        ValueError: If the cost is not one matrix with at least one row and column, or ``band`` is
+            negative.
     """
     if cost.dim() != 2:
         raise ValueError(f"dtw_path takes one cost matrix [N, M], got shape {tuple(cost.shape)}")
     # A path only ever goes on in both indices, so its cells in reading order are the path.
-    return alignment(cost.detach(), gamma=0.0).nonzero()
+    return aligned_cells(*clean_pairs(cost.detach(), None, band), gamma=0.0).nonzero()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["PairLengths", "check_cost", "clean_pairs", "inside", "pair_lengths"]
+__all__ = ["PairLengths", "check_cost", "clean_pairs", "in_band", "inside", "pair_lengths"]
 
 #: Number of query and of support frames of each pair, broadcastable to the batch shape of the cost.
 PairLengths = tuple[Tensor | int, Tensor | int]
@@ -72,10 +72,39 @@ def inside(cost: Tensor, n: Tensor, m: Tensor) -> Tensor:
     return (row < n[..., None, None]) & (column < m[..., None, None])
 
 
-def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Cost with zeros for its padding, whatever was there, and the two lengths of each pair."""
+def in_band(cost: Tensor, n: Tensor, m: Tensor, band: int) -> Tensor:
+    r"""Mask of the cells within a band about the diagonal, broadcastable to the cost.
+
+    It is that of Sakoe and Chiba (IEEE TASSP 1978), :math:`|j - i| \le r`, widened for clips of
+    different length as usual, so that it takes in both ends and a path is left:
+    :math:`\min(0, m - n) - r \le j - i \le \max(0, m - n) + r`.
+    """
+    row = torch.arange(cost.size(-2), device=cost.device)[:, None]
+    ahead = torch.arange(cost.size(-1), device=cost.device) - row
+    surplus = (m - n)[..., None, None]
+    return (ahead >= surplus.clamp(max=0) - band) & (ahead <= surplus.clamp(min=0) + band)
+
+
+def clean_pairs(
+    cost: Tensor, lengths: PairLengths | None, band: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cost with zeros for its padding, whatever was there, and infinity beyond the band; and the
+    two lengths of each pair.
+
+    Raises:
+        TypeError: If the cost is not floating point, or lengths or band are not integers.
+        ValueError: If the band is negative, or a shape or length does not fit.
+    """
+    cost = check_cost(cost)
     if lengths is None:
-        n, m = (torch.full(cost.shape[:-2], size, device=cost.device) for size in cost.shape[-2:])
-        return cost, n, m
-    n, m = pair_lengths(cost, lengths)
-    return cost.masked_fill(~inside(cost, n, m), 0), n, m
+        n, m = (torch.full((), size, device=cost.device) for size in cost.shape[-2:])
+    else:
+        n, m = pair_lengths(cost, lengths)
+        cost = cost.masked_fill(~inside(cost, n, m), 0)
+    if band is not None:
+        if not isinstance(band, int) or isinstance(band, bool):
+            raise TypeError(f"band must be a whole number of frames, or None, got {band!r}")
+        if band < 0:
+            raise ValueError(f"band must not be negative, got {band}; use None for no band")
+        cost = cost.masked_fill(~in_band(cost, n, m, band), torch.inf)
+    return cost, n.expand(cost.shape[:-2]), m.expand(cost.shape[:-2])

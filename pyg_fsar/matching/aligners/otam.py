@@ -6,11 +6,11 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, clean_pairs
+from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
+from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
 
-__all__ = ["otam"]
+__all__ = ["otam", "otam_alignment"]
 
 
 def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> Tensor:
@@ -24,12 +24,14 @@ def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> 
         r_{i,j} = d_{i,j} - \lambda \log \big( e^{-r_{i-1,j-1} / \lambda} +
         e^{-r_{i,j-1} / \lambda} \big)
 
-    and at the first and last column also :math:`r_{i-1,j}`; row 0 is a running sum.
+    and at the first and last column also :math:`r_{i-1,j}`; row 0 is a running sum. The gradient
+    is exact; a second derivative is refused. Half precision is computed, and returned, in float32.
 
     Args:
         cost: Frame costs.
         lam: Smoothing of the minimum.
         lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
+            What lies beyond is never read, and gets no gradient.
 
     Shapes:
         - **cost:** ``[..., N, M]``
@@ -39,29 +41,55 @@ def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> 
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If ``lam`` is not positive, or a shape or length does not fit.
     """
+    lam = _check_lam(lam)
+    cost, n, m = clean_pairs(cost, lengths)
+    return _one_way(cost, n, m, lam) + _one_way(cost.mT, m, n, lam)
+
+
+def otam_alignment(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> Tensor:
+    r"""Expected alignment under OTAM: how many of its two paths, one in each direction, visit a
+    cell in expectation, which is the gradient of :func:`otam` for the costs.
+
+    Every column sums to at least 1 by the first direction and every row by the second. Not
+    differentiable: a backward through it is refused.
+
+    Args:
+        cost: Frame costs.
+        lam: Smoothing of the minimum.
+        lengths: True lengths ``(n, m)`` of padded pairs; zero beyond.
+
+    Shapes:
+        - **cost:** ``[..., N, M]``
+        - **output:** ``[..., N, M]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If ``lam`` is not positive, or a shape or length does not fit.
+    """
+    lam = _check_lam(lam)
+    cost, n, m = clean_pairs(cost, lengths)
+    cells = _cells_one_way(cost, n, m, lam) + _cells_one_way(cost.mT, m, n, lam).mT
+    # A path ends in the zero column, which within a padded pair lies beyond its true frames.
+    return cells.masked_fill(~inside(cost, n, m), 0)
+
+
+def _one_way(cost: Tensor, n: Tensor, m: Tensor, lam: float) -> Tensor:
+    return least_cost(_with_zero_columns(cost), n, m + 2, lam, free_ends=True)
+
+
+def _cells_one_way(cost: Tensor, n: Tensor, m: Tensor, lam: float) -> Tensor:
+    cells = aligned_cells(_with_zero_columns(cost), n, m + 2, lam, free_ends=True)
+    return cells[..., 1:-1]
+
+
+def _with_zero_columns(cost: Tensor) -> Tensor:
+    # The cost of a pair is zero beyond its true columns, so each pair gets one after its last, too.
+    # Unlike padding, concatenation writes everything once, and nothing in the backward pass.
+    column = cost.new_zeros(1).expand(*cost.shape[:-1], 1)
+    return torch.cat([column, cost, column], dim=-1)
+
+
+def _check_lam(lam: float) -> float:
     if not 0 < lam < math.inf:
         raise ValueError(f"lam must be a positive number, got {lam}")
-    cost, n, m = clean_pairs(check_cost(cost), lengths)
-    score = -cost / lam
-    return -lam * (_one_way(score, n, m) + _one_way(score.mT, m, n))
-
-
-def _one_way(score: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    """Log of the summed weights of all paths that go through every column.
-
-    The border columns are linear recurrences along the rows with closed forms: the first is a
-    cumulative sum, and of the last only the end is needed, which counts each row of the column
-    before it twice, save the pair's last row.
-    """
-    total = score[..., 0].cumsum(-1)
-    column = total + pad(math.log(2) - total[..., :-1], (1, 0)).logcumsumexp(-1)
-    columns = [column]
-    for step in score.unbind(-1)[1:]:
-        moved = torch.logaddexp(column[..., 1:], column[..., :-1])
-        column = step + torch.cat([column[..., :1], moved], dim=-1)
-        columns.append(column)
-    end = (m - 1)[..., None, None].expand(*score.shape[:-1], 1)
-    column = torch.stack(columns, dim=-1).gather(-1, end).squeeze(-1)
-    row = torch.arange(score.size(-2), device=score.device)
-    count = math.log(2) * (row < n[..., None] - 1)
-    return (column + count).masked_fill(row >= n[..., None], -torch.inf).logsumexp(-1)
+    return float(lam)

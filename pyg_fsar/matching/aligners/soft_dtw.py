@@ -6,13 +6,18 @@ import math
 
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths
-from pyg_fsar.matching.aligners.warping import alignment, warped
+from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
+from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
 
 __all__ = ["soft_alignment", "soft_dtw"]
 
 
-def soft_dtw(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | None = None) -> Tensor:
+def soft_dtw(
+    cost: Tensor,
+    gamma: float = 0.01,
+    lengths: PairLengths | None = None,
+    band: int | None = None,
+) -> Tensor:
     r"""Soft-DTW of "Soft-DTW: a Differentiable Loss Function for Time-Series" (ICML 2017).
 
     .. math::
@@ -27,19 +32,26 @@ def soft_dtw(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | None = No
         gamma: Smoothing; as it goes to 0 the value goes to :func:`dtw`.
         lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
             What lies beyond is never read, and gets no gradient.
+        band: Radius of a Sakoe-Chiba band, as for :func:`dtw`; no band if not given.
 
     Shapes:
         - **cost:** ``[..., N, M]``
         - **output:** ``[...]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths are not integers.
-        ValueError: If ``gamma`` is not positive, or a shape or length does not fit.
+        TypeError: If the cost is not floating point or lengths or band are not integers.
+        ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
+            not fit.
     """
-    return warped(cost, _check_gamma(gamma), lengths)
+    return least_cost(*clean_pairs(cost, lengths, band), _check_gamma(gamma))
 
 
-def soft_alignment(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | None = None) -> Tensor:
+def soft_alignment(
+    cost: Tensor,
+    gamma: float = 0.01,
+    lengths: PairLengths | None = None,
+    band: int | None = None,
+) -> Tensor:
     r"""Expected alignment under soft-DTW: the probability that a path visits a cell, which is the
     gradient of :func:`soft_dtw` for the costs.
 
@@ -49,16 +61,18 @@ def soft_alignment(cost: Tensor, gamma: float = 0.01, lengths: PairLengths | Non
         cost: Frame costs.
         gamma: Smoothing; as it goes to 0 the alignment goes to :func:`dtw_path`.
         lengths: True lengths ``(n, m)`` of padded pairs; zero beyond.
+        band: Radius of a Sakoe-Chiba band, as for :func:`dtw`; zero beyond.
 
     Shapes:
         - **cost:** ``[..., N, M]``
         - **output:** ``[..., N, M]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths are not integers.
-        ValueError: If ``gamma`` is not positive, or a shape or length does not fit.
+        TypeError: If the cost is not floating point or lengths or band are not integers.
+        ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
+            not fit.
     """
-    return alignment(cost, _check_gamma(gamma), lengths)
+    return aligned_cells(*clean_pairs(cost, lengths, band), _check_gamma(gamma))
 
 
 def _check_gamma(gamma: float) -> float:

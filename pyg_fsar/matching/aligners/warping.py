@@ -1,36 +1,42 @@
-"""What hard and soft dynamic time warping share: the operators on batches of any shape."""
+"""What all warping aligners share: the operators on batches of any shape."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, clean_pairs
 from pyg_fsar.matching.kernels import warp, warp_backward
 
-__all__ = ["alignment", "warped"]
+__all__ = ["aligned_cells", "least_cost"]
 
 
-def warped(cost: Tensor, gamma: float, lengths: PairLengths | None = None) -> Tensor:
-    """Cost of the best alignment of each pair; the hard minimum for ``gamma`` 0.
+def least_cost(cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool = False) -> Tensor:
+    """The operator :func:`~pyg_fsar.matching.kernels.warp` on any batch shape.
 
     Shapes:
         - **cost:** ``[..., N, M]``
+        - **n**, **m:** ``[...]``
         - **output:** ``[...]``
     """
-    cost, n, m = clean_pairs(check_cost(cost), lengths)
-    total, _ = warp(cost.reshape(-1, *cost.shape[-2:]), n.reshape(-1), m.reshape(-1), gamma)
+    total, _ = warp(_pairs(cost), n.reshape(-1), m.reshape(-1), gamma, free_ends)
     return total.view(cost.shape[:-2])
 
 
-def alignment(cost: Tensor, gamma: float, lengths: PairLengths | None = None) -> Tensor:
-    """Gradient of :func:`warped` for the costs; for ``gamma`` 0 it is 1 on the path.
+def aligned_cells(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool = False
+) -> Tensor:
+    """Gradient of :func:`least_cost` for the costs.
 
     Shapes:
         - **cost:** ``[..., N, M]``
+        - **n**, **m:** ``[...]``
         - **output:** ``[..., N, M]``
     """
-    cost, n, m = clean_pairs(check_cost(cost), lengths)
     n, m = n.reshape(-1), m.reshape(-1)
-    total, weights = warp(cost.reshape(-1, *cost.shape[-2:]), n, m, gamma)
-    return warp_backward(torch.ones_like(total), weights, n, m).view(cost.shape)
+    total, weights = warp(_pairs(cost), n, m, gamma, free_ends)
+    cells = warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[-2:])
+    return cells.view(cost.shape)
+
+
+def _pairs(cost: Tensor) -> Tensor:
+    return cost.reshape(-1, *cost.shape[-2:])

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.linalg import vector_norm
+
+from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["FrameCost", "InnerProductCost"]
 
 
-class FrameCost(nn.Module):
+class FrameCost(PretrainedModule):
     r"""Base class of frame costs: how much one frame of a query differs from one of a support.
 
-    A new cost implements :meth:`forward`; :meth:`within` follows from it, and may be overridden
-    where a batched form is faster.
+    A new cost implements :meth:`forward`; :meth:`paired` and :meth:`within` follow from it, and may
+    be overridden where a batched form is faster.
+
+    Attributes:
+        same_length: Whether the two clips of a pair must have equally many frames.
     """
+
+    same_length: bool = False
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs between all frames of all pairs of clips.
@@ -30,6 +37,17 @@ class FrameCost(nn.Module):
         """
         raise NotImplementedError
 
+    def paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """Costs between all frames of each clip and the clip at the same place in ``y``.
+
+        Shapes:
+            - **x:** ``[B, T, V, C]``
+            - **y:** ``[B, T', V, C]``
+            - **output:** ``[B, T, T']``
+        """
+        pairs = zip(x.split(1), y.split(1), strict=True)
+        return torch.cat([self(clip, other)[0] for clip, other in pairs])
+
     def within(self, x: Tensor) -> Tensor:
         """Costs between all frames of each clip and that same clip.
 
@@ -37,7 +55,7 @@ class FrameCost(nn.Module):
             - **x:** ``[B, T, V, C]``
             - **output:** ``[B, T, T]``
         """
-        return torch.cat([self(clip, clip)[0] for clip in x.split(1)])
+        return self.paired(x, x)
 
 
 class InnerProductCost(FrameCost):
@@ -78,11 +96,7 @@ class InnerProductCost(FrameCost):
         Raises:
             ValueError: If the clips have another number of axes, or differ in joints or channels.
         """
-        if x.dim() != 4 or y.dim() != 4 or x.shape[2:] != y.shape[2:]:
-            raise ValueError(
-                "a frame cost compares clips [Q, T, V, C] and [S, T', V, C] with the same joints "
-                f"and channels, got {tuple(x.shape)} and {tuple(y.shape)}"
-            )
+        _check_clips(x, y)
         with torch.autocast(x.device.type, enabled=False):
             x, y = _flatten_frames(x), _flatten_frames(y)
             inner = (x.flatten(0, 1) @ y.flatten(0, 1).t()).view(*x.shape[:2], *y.shape[:2])
@@ -91,17 +105,33 @@ class InnerProductCost(FrameCost):
                 inner.transpose(1, 2), x_norm[:, None, :, None], y_norm[:, None]
             )
 
-    def within(self, x: Tensor) -> Tensor:
-        """Costs between all frames of each clip and that same clip.
+    def paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """Costs between all frames of each clip and the clip at the same place in ``y``.
 
         Shapes:
             - **x:** ``[B, T, V, C]``
-            - **output:** ``[B, T, T]``
+            - **y:** ``[B, T', V, C]``
+            - **output:** ``[B, T, T']``
+
+        Raises:
+            ValueError: If the clips have another number of axes, or differ in number, joints or
+                channels.
         """
+        _check_clips(x, y)
+        if len(x) != len(y):
+            raise ValueError(f"pairs need as many clips on either side, got {len(x)} and {len(y)}")
         with torch.autocast(x.device.type, enabled=False):
-            x = _flatten_frames(x)
-            norm = vector_norm(x, dim=-1)
-            return self.from_products(x @ x.mT, norm[:, :, None], norm[:, None])
+            x, y = _flatten_frames(x), _flatten_frames(y)
+            x_norm, y_norm = vector_norm(x, dim=-1), vector_norm(y, dim=-1)
+            return self.from_products(x @ y.mT, x_norm[:, :, None], y_norm[:, None])
+
+
+def _check_clips(x: Tensor, y: Tensor) -> None:
+    if x.dim() != 4 or y.dim() != 4 or x.shape[2:] != y.shape[2:]:
+        raise ValueError(
+            "a frame cost compares clips [Q, T, V, C] and [S, T', V, C] with the same joints "
+            f"and channels, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
 
 
 def _flatten_frames(x: Tensor) -> Tensor:

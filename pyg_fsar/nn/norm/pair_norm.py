@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.utils import scatter
+
+from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["PairNorm"]
 
 MODES = ("PN", "PN-SI", "PN-SCS")
 
 
-class PairNorm(nn.Module):
+class PairNorm(PretrainedModule):
     r"""Keeps the total distance between the joints of a frame constant, after "PairNorm: Tackling
     Oversmoothing in GNNs" (ICLR 2020).
 

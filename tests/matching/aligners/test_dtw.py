@@ -1,23 +1,7 @@
-import itertools
-
 import pytest
 import torch
 
 from pyg_fsar.matching import dtw, dtw_path
-
-
-def all_paths(rows, columns):
-    """Every warping path, by exhaustion."""
-
-    def extend(path):
-        i, j = path[-1]
-        if (i, j) == (rows - 1, columns - 1):
-            yield path
-        for step in ((i + 1, j + 1), (i + 1, j), (i, j + 1)):
-            if step[0] < rows and step[1] < columns:
-                yield from extend([*path, step])
-
-    return list(extend([(0, 0)]))
 
 
 def is_path(path, rows, columns):
@@ -28,18 +12,6 @@ def is_path(path, rows, columns):
         and bool(((steps >= 0) & (steps <= 1)).all())
         and bool((steps.sum(1) > 0).all())
     )
-
-
-@pytest.mark.parametrize("shape", list(itertools.product((1, 2, 4), (1, 3, 4))))
-def test_is_the_cheapest_of_all_paths(shape):
-    cost = torch.rand(5, *shape)
-    expected = torch.stack(
-        [
-            torch.stack([pair[tuple(zip(*path, strict=True))].sum() for path in all_paths(*shape)])
-            for pair in cost
-        ]
-    ).amin(1)
-    torch.testing.assert_close(dtw(cost), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (7, 7), (9, 4), (4, 9), (64, 50)])

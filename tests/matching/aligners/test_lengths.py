@@ -3,12 +3,22 @@
 import pytest
 import torch
 
-from pyg_fsar.matching import bimhm, diagonal, dtw, otam, soft_dtw
+from pyg_fsar.matching import (
+    bimhm,
+    diagonal,
+    dtw,
+    dtw_path,
+    otam,
+    otam_alignment,
+    soft_alignment,
+    soft_dtw,
+)
 
 ALIGNERS = [bimhm, diagonal, dtw, otam, soft_dtw]
+BANDED = [dtw, dtw_path, soft_alignment, soft_dtw]
 
 
-@pytest.mark.parametrize("aligner", ALIGNERS)
+@pytest.mark.parametrize("aligner", [*ALIGNERS, otam_alignment, soft_alignment])
 @pytest.mark.parametrize("shape", [(3,), (2, 0, 3), (2, 3, 0)])
 def test_cost_needs_two_axes_and_a_frame(aligner, shape):
     with pytest.raises(ValueError, match=r"cost must be \[..., N, M\]"):
@@ -56,3 +66,18 @@ def test_padding_changes_nothing_and_gets_no_gradient(aligner, padding):
     assert cost.grad.isfinite().all()
     assert (cost.grad[cost.isnan() | cost.isinf()] == 0).all()
     assert (cost.grad.sum((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("aligner", BANDED)
+@pytest.mark.parametrize(
+    ("band", "error", "match"),
+    [
+        (-1, ValueError, "band must not be negative, got -1"),
+        (2.0, TypeError, r"band must be a whole number of frames, or None, got 2\.0"),
+        (True, TypeError, "band must be a whole number"),
+        ("wide", TypeError, "band must be a whole number"),
+    ],
+)
+def test_bad_band(aligner, band, error, match):
+    with pytest.raises(error, match=match):
+        aligner(torch.rand(3, 3), band=band)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from pyg_fsar.matching import otam
+from pyg_fsar.matching import otam, otam_alignment
 
 
 def naive(cost, lam):
@@ -60,3 +60,37 @@ def test_both_directions():
 def test_bad_lam(lam):
     with pytest.raises(ValueError, match="lam must be a positive number"):
         otam(torch.rand(3, 3), lam)
+
+
+def test_bounds_and_limit():
+    cost = torch.rand(20, 7, 9, dtype=torch.float64)
+    values = torch.stack([otam(cost, lam) for lam in (1e-6, 1e-2, 1.0, 100.0)])
+    assert (values.diff(dim=0) <= 0).all(), "more smoothing takes in more paths"
+    # With free ends, the cheapest path through all columns costs at least the least of each.
+    least = cost.amin(-2).sum(-1) + cost.amin(-1).sum(-1)
+    assert (values[0] >= least - 1e-4).all()
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1e3])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_finite_at_length_256(lam, scale):
+    cost = (scale * torch.rand(1, 256, 250)).requires_grad_()
+    value = otam(cost, lam)
+    value.sum().backward()
+    assert value.isfinite().all() and cost.grad.isfinite().all()
+    # Each direction goes through every frame of one clip.
+    assert (cost.grad.sum(-1) > 0.99).all() and (cost.grad.sum(-2) > 0.99).all()
+
+
+def test_alignment_is_zero_beyond_the_lengths():
+    n, m = torch.tensor([2, 5]), torch.tensor([6, 3])
+    cells = otam_alignment(torch.rand(2, 5, 6), 0.1, lengths=(n, m))
+    for pair, rows, columns in zip(cells, n, m, strict=True):
+        assert not pair[rows:].any() and not pair[:, columns:].any()
+        assert (pair[:rows, :columns].sum(0) > 1 - 1e-5).all()
+        assert (pair[:rows, :columns].sum(1) > 1 - 1e-5).all()
+
+
+def test_second_derivative_is_refused():
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        otam_alignment(torch.rand(3, 4, requires_grad=True)).square().sum().backward()

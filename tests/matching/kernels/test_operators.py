@@ -1,23 +1,198 @@
+"""What all backends have in common, on the CPU; Triton's has its own tests of the same."""
+
+import math
+
 import pytest
 import torch
 from torch.library import opcheck
 
-from pyg_fsar.matching.kernels import warp, warp_backward
+from pyg_fsar.matching.kernels import use_backend, warp, warp_backward
+
+SHAPES = [(1, 1), (1, 5), (6, 1), (2, 2), (5, 9), (9, 4)]
 
 
+@pytest.fixture(params=["vectorised", "cpp"], autouse=True)
+def backend(request):
+    try:
+        with use_backend(request.param):
+            yield request.param
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
+def naive(cost, gamma, free_ends):
+    """Accumulated cost of one matrix, and its gradient, cell by cell in Python's floats."""
+    rows, columns = cost.shape
+    matrix, total, origin = cost.tolist(), {}, {}
+    for i in range(rows):
+        for j in range(columns):
+            before = [(i - 1, j - 1), (i - 1, j), (i, j - 1)]
+            if free_ends and j not in (0, 1, columns - 1):
+                before.remove((i - 1, j))
+            before = [cell for cell in before if total.get(cell, math.inf) < math.inf]
+            least = min((total[cell] for cell in before), default=0.0 if i == j == 0 else math.inf)
+            if gamma:
+                powers = [math.exp((least - total[cell]) / gamma) for cell in before] or [1.0]
+                shares = [power / sum(powers) for power in powers]
+                least -= gamma * math.log(sum(powers))
+            else:
+                shares = [1.0 if total[cell] == least else 0.0 for cell in before]
+                shares = [share * (k == shares.index(1.0)) for k, share in enumerate(shares)]
+            total[i, j] = matrix[i][j] + least
+            origin[i, j] = list(zip(before, shares, strict=False))
+    share = torch.zeros(rows, columns, dtype=torch.float64)
+    share[-1, -1] = 1
+    cells = share.tolist()
+    for (i, j), sources in reversed(origin.items()):
+        for (k, l), part in sources:  # noqa: E741
+            cells[k][l] += part * cells[i][j]
+    return total[rows - 1, columns - 1], torch.tensor(cells, dtype=torch.float64)
+
+
+def solved(cost, n, m, gamma, free_ends=False):
+    total, weights = warp(cost, n, m, gamma, free_ends)
+    return total, warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[1:])
+
+
+def full(cost):
+    return tuple(torch.full(cost.shape[:1], size) for size in cost.shape[1:])
+
+
+def assert_equal_naive(cost, n, m, gamma, free_ends):
+    total, share = solved(cost, n, m, gamma, free_ends)
+    exact = cost.dtype == torch.float64
+    for k, (rows, columns) in enumerate(zip(n.tolist(), m.tolist(), strict=True)):
+        value, cells = naive(cost[k, :rows, :columns].double(), gamma, free_ends)
+        assert total[k].item() == pytest.approx(value, rel=1e-12 if exact else 1e-5)
+        expected = torch.zeros_like(share[k], dtype=torch.float64)
+        expected[:rows, :columns] = cells
+        rtol, atol = (1e-9, 1e-15) if exact else (1e-4, 1e-12)
+        torch.testing.assert_close(share[k].double(), expected, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("free_ends", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.1, 1.0, 1e3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equal_the_naive_recursion(shape, gamma, free_ends, dtype):
+    cost = torch.rand(3, *shape, dtype=dtype) * 2
+    n, m = (torch.tensor([size, (size + 1) // 2, 1]) for size in shape)
+    assert_equal_naive(cost, n, m, gamma, free_ends)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.1, 1e3])
+@pytest.mark.parametrize("shape", [(512, 30), (40, 512)])
+def test_equal_the_naive_recursion_for_long_clips(shape, gamma):
+    cost = torch.rand(1, *shape)
+    assert_equal_naive(cost, *full(cost), gamma, False)
+
+
+@pytest.mark.parametrize("free_ends", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 0.01, 10.0])
+def test_infinity_forbids_a_cell(gamma, free_ends):
+    cost = torch.rand(4, 9, 8)
+    cost[:, 1:, 2:-1][torch.rand(4, 8, 5) < 0.4] = torch.inf
+    assert_equal_naive(cost, *full(cost), gamma, free_ends)
+    _, share = solved(cost, *full(cost), gamma, free_ends)
+    assert torch.all(share[cost == torch.inf] == 0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 1e3])
+def test_without_any_path_the_cost_is_huge_and_finite(gamma):
+    cost = torch.rand(1, 5, 5)
+    cost[:, 2] = torch.inf
+    total, share = solved(cost, *full(cost), gamma)
+    assert 1e25 < total.item() < math.inf
+    assert torch.isfinite(share).all()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+def test_pairs_do_not_influence_each_other(gamma):
+    # More than the lanes of a block, and not a multiple of them.
+    cost = torch.rand(71, 6, 5)
+    n, m = torch.randint(1, 7, (71,)), torch.randint(1, 6, (71,))
+    total, share = solved(cost, n, m, gamma)
+    for k in (0, 17, 70):
+        rows, columns = int(n[k]), int(m[k])
+        trimmed = cost[k : k + 1, :rows, :columns]
+        alone, cells = solved(trimmed, *full(trimmed), gamma)
+        assert torch.equal(alone[0], total[k])
+        assert torch.equal(cells[0], share[k, :rows, :columns])
+        assert share[k].count_nonzero() == cells.count_nonzero()
+
+
+def test_of_equal_predecessors_the_diagonal_comes_first_then_up():
+    _, share = solved(torch.ones(1, 4, 4), *full(torch.ones(1, 4, 4)), 0.0)
+    assert torch.equal(share[0], torch.eye(4))
+    cost = torch.tensor([[[1.0, -1.0], [-1.0, 0.0]]])
+    _, share = solved(cost, *full(cost), 0.0)
+    assert share[0].tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+def test_a_cost_that_is_not_a_number_shows(gamma):
+    cost = torch.rand(3, 4, 4)
+    cost[1, 1, 2] = torch.nan
+    total, _ = solved(cost, *full(cost), gamma)
+    assert total.isnan().tolist() == [False, True, False]
+
+
+def test_takes_any_strides_and_no_pairs_at_all():
+    cost, length = torch.rand(2, 6, 4).mT, torch.tensor(4)
+    m = torch.tensor([6, 6])
+    expected = solved(cost.contiguous(), torch.tensor([4, 4]), m, 0.1)
+    for ours, theirs in zip(solved(cost, length.expand(2), m, 0.1), expected, strict=True):
+        assert torch.equal(ours, theirs)
+    total, share = solved(cost[:0], m[:0], m[:0], 0.1)
+    assert total.shape == (0,) and share.shape == (0, 4, 6)
+
+
+def test_no_share_is_denormal():
+    # Weights of down to exp(-80), 20 of them in a row.
+    cost = torch.rand(8, 40, 40)
+    _, share = solved(cost, *full(cost), 0.0125)
+    assert torch.all((share == 0) | (share >= 1e-30))
+    assert torch.any(share == 0)
+
+
+@pytest.mark.parametrize("free_ends", [False, True])
+def test_gradient_by_differences(free_ends):
+    cost = torch.rand(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    n, m = torch.tensor([4, 2, 3]), torch.tensor([5, 5, 1])
+    torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, free_ends)[0].sin(), cost)
+
+
+def test_second_derivative_is_refused():
+    cost = torch.rand(1, 3, 3, requires_grad=True)
+    total, _ = warp(cost, *full(cost), 0.1, False)
+    (grad,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
+    with pytest.raises(RuntimeError, match="warp_backward"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize("free_ends", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
-@pytest.mark.parametrize("shape", [(3, 4, 6), (2, 5, 1), (1, 1, 1)])
-def test_operators_keep_torch_rules(gamma, shape):
+@pytest.mark.parametrize("shape", [(3, 4, 6), (2, 5, 1)])
+def test_keep_the_rules_of_torch(shape, gamma, free_ends):
     cost = torch.rand(shape, requires_grad=True)
-    n, m = torch.full(shape[:1], shape[1]), torch.full(shape[:1], shape[2])
-    opcheck(warp, (cost, n, m, gamma))
-    total, weights = warp(cost.detach(), n, m, gamma)
-    opcheck(warp_backward, (torch.ones_like(total), weights, n, m))
+    n, m = full(cost)
+    opcheck(warp, (cost, n, m, gamma, free_ends))
+    total, weights = warp(cost.detach(), n, m, gamma, free_ends)
+    opcheck(warp_backward, (torch.ones_like(total), weights, n, m, *shape[1:]))
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5])
-def test_weights_of_the_predecessors_sum_to_one_in_every_cell(gamma):
-    _, weights = warp(torch.rand(2, 4, 6), torch.tensor([4, 4]), torch.tensor([6, 6]), gamma)
-    for i in range(4):
-        for j in range(6):
-            torch.testing.assert_close(weights[:, i + j, i].sum(0), torch.ones(2))
+def test_compile_with_their_gradient_and_without_a_break():
+    def loss(cost, n, m):
+        total, _ = warp(cost * cost, n, m, 0.1, False)
+        return total.sin().sum()
+
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for pairs in (3, 5):  # the second time with a dynamic shape
+        cost = torch.rand(pairs, 4, 6, requires_grad=True)
+        n, m = full(cost)
+        for function in (loss, compiled):
+            function(cost, n, m).backward()
+            cost.grad, last = None, cost.grad
+            if function is loss:
+                expected = last
+        torch.testing.assert_close(last, expected)

@@ -1,0 +1,115 @@
+"""Which backend computes an alignment: the one place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+__all__ = ["backend_for", "use_backend"]
+
+# Modules by the name of their backend; imported when first used, and Triton's last.
+MODULES = {"vectorised": "vectorised", "cpp": "cpp", "triton": "triton_warp"}
+
+
+class Backend(Protocol):
+    """What the module of a backend has. Its weights are for its own backward alone."""
+
+    @staticmethod
+    def forward(
+        cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Accumulated costs ``[B]``, and weights."""
+
+    @staticmethod
+    def backward(
+        grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+    ) -> Tensor:
+        """Gradient ``[B, N, M]`` for the costs."""
+
+    @staticmethod
+    def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
+        """Shape of the weights, unlike those of all other backends."""
+
+
+_forced: ContextVar[str | None] = ContextVar("forced_backend", default=None)
+
+
+def backend_for(cost: Tensor) -> str:
+    """Name of the backend for a cost: ``"triton"`` on CUDA, ``"cpp"`` on the CPU, each where it
+    is there and takes the dtype, else ``"vectorised"``.
+    """
+    forced = _forced.get()
+    if forced is not None:
+        return forced
+    if cost.dtype in (torch.float32, torch.float64):
+        if cost.is_cuda and not _missing("triton"):
+            return "triton"
+        if cost.device.type == "cpu" and not _missing("cpp"):
+            return "cpp"
+    return "vectorised"
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Compute all alignments inside with one backend, for tests and comparisons.
+
+    Args:
+        name: ``"cpp"``, ``"triton"`` or ``"vectorised"``.
+
+    Raises:
+        ValueError: If there is no backend of that name.
+        RuntimeError: If it cannot run here; the message says what it lacks.
+    """
+    if name not in MODULES:
+        raise ValueError(f"backend must be one of {', '.join(MODULES)}, got {name!r}")
+    lacks = _missing(name)
+    if lacks:
+        raise RuntimeError(f"the {name} backend cannot run here: {lacks}")
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def module_of(name: str) -> Backend:
+    """Module of a backend."""
+    return cast(Backend, import_module(f"pyg_fsar.matching.kernels.{MODULES[name]}"))
+
+
+def maker_of(weights: Tensor, pairs: int, rows: int, columns: int) -> Backend:
+    """Module of the backend that made these weights, which shows in their shape.
+
+    The choice is not made anew: a backward pass may run in another thread, or after the end of a
+    :func:`use_backend`.
+
+    Raises:
+        ValueError: If it was none.
+    """
+    for name in MODULES:
+        if name != "triton" or not _missing(name):
+            module = module_of(name)
+            if weights.shape == module.weights_shape(pairs, rows, columns):
+                return module
+    raise ValueError(f"no backend makes weights of shape {tuple(weights.shape)}")
+
+
+@cache
+def _missing(name: str) -> str:
+    """What a backend lacks to run here; empty if nothing."""
+    if name == "triton":
+        if find_spec("triton") is None:
+            return "Triton is not installed; `pip install triton`"
+        if not hasattr(import_module("triton.language"), "gather"):
+            return f"it needs Triton 3.3, this is {import_module('triton').__version__}"
+    if name == "cpp" and import_module("pyg_fsar.matching.kernels.cpp").library() is None:
+        return "there is no C++ compiler that works; install one or set CXX to it"
+    return ""

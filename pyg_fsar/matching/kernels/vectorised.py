@@ -1,0 +1,110 @@
+r"""Dynamic time warping in plain torch: the backend for any device, and the measure of the others.
+
+All pairs advance together, one anti-diagonal at a time. The forward pass keeps the weight of each
+of the three predecessors of a cell; the backward pass is then a plain linear recursion, which is
+faster and in float32 far more accurate than recomputing those weights from accumulated costs.
+
+Arrays are *skewed*: ``[N + M - 1, N, B]`` holds cell ``(i, j)`` of pair ``b`` at ``[i + j, i, b]``,
+so that an anti-diagonal and its shifts by one row are contiguous blocks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["backward", "forward", "weights_shape"]
+
+# Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
+FORBIDDEN = 1e30
+# Shares of an alignment below this count as none.
+NEGLIGIBLE = 1e-30
+
+
+def forward(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+) -> tuple[Tensor, Tensor]:
+    """Accumulated costs, and the weights of the predecessors diagonal, up, left; see ``warp``.
+
+    Shapes:
+        - **cost:** ``[B, N, M]``
+        - **n**, **m:** ``[B]`` int64
+        - **output:** ``[B]`` and ``[3, N + M - 1, N, B]``
+    """
+    pairs, rows, columns = cost.shape
+    # In units of gamma the soft minimum needs no further scaling.
+    unit = gamma or 1.0
+    skewed = cost.new_empty(rows + columns - 1, rows, pairs)
+    _cells(skewed, columns).copy_(cost)
+    # Weights depend on small differences of large sums, more than float32 can tell apart.
+    wide = cost.dtype if cost.device.type == "mps" else torch.float64
+    # One row and two diagonals of border: infinity, but zero before the first cell.
+    total = cost.new_full((rows + columns + 1, rows + 1, pairs), math.inf, dtype=wide)
+    total[0, 0] = 0
+    weights = cost.new_zeros(3, *skewed.shape)
+    row = torch.arange(rows, device=cost.device)[:, None]
+    for d in range(rows + columns - 1):
+        first, last = max(0, d - columns + 1), min(rows, d + 1)
+        before = torch.stack(
+            (total[d, first:last], total[d + 1, first:last], total[d + 1, first + 1 : last + 1])
+        )
+        if free_ends:
+            column = d - row[first:last]
+            before[1].masked_fill_((column > 1) & (column != m - 1), math.inf)
+        weight = weights[:, d, first:last]
+        if gamma:
+            least = before.amin(0)
+            # exp is slow where its result is denormal.
+            torch.threshold_(weight.copy_(least - before), math.log(NEGLIGIBLE), -math.inf).exp_()
+            norm = weight.sum(0)
+            weight.div_(norm)
+            least -= norm.log_()
+        else:
+            least, choice = before.min(0)
+            weight.scatter_(0, choice[None], 1)
+        step = skewed[d, first:last].to(wide).div(unit).clamp_(-FORBIDDEN, FORBIDDEN)
+        torch.add(step, least, out=total[d + 2, first + 1 : last + 1])
+    end = total[n + m, n, torch.arange(pairs, device=cost.device)]
+    return (end * unit).to(cost.dtype), weights
+
+
+def backward(
+    grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+) -> Tensor:
+    """Gradient for the costs; see ``warp_backward``.
+
+    Shapes:
+        - **grad:** ``[B]``
+        - **weights:** ``[3, N + M - 1, N, B]``
+        - **n**, **m:** ``[B]`` int64
+        - **output:** ``[B, N, M]``
+    """
+    pairs = grad.numel()
+    cells = weights.new_zeros(rows + columns - 1, rows, pairs)
+    cells[n + m - 2, n - 1, torch.arange(pairs, device=grad.device)] = grad
+    for d in range(rows + columns - 2, 0, -1):
+        # Each diagonal hands its share to the two before it. Weights of cells without such a
+        # predecessor are zero, and no block reaches beyond the array.
+        first, last = max(0, d - columns + 1), min(rows, d + 1)
+        below = max(first, 1)
+        diagonal, up, left = weights[:, d]
+        cells[d - 1, first:last].addcmul_(cells[d, first:last], left[first:last])
+        cells[d - 1, below - 1 : last - 1].addcmul_(cells[d, below:last], up[below:last])
+        if d > 1:
+            cells[d - 2, below - 1 : last - 1].addcmul_(cells[d, below:last], diagonal[below:last])
+    # What reaches a cell by many unlikely steps only is zero for all purposes, but as a denormal
+    # number, itself or times something small, it makes a CPU multiply tens of times slower.
+    return torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
+
+
+def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
+    """Shape of the weights that :func:`forward` makes."""
+    return 3, rows + columns - 1, rows, pairs
+
+
+def _cells(skewed: Tensor, columns: int) -> Tensor:
+    """View of a skewed array as ``[B, N, M]``."""
+    _, rows, pairs = skewed.shape
+    return skewed.as_strided((pairs, rows, columns), (1, (rows + 1) * pairs, rows * pairs))

@@ -1,0 +1,333 @@
+// Dynamic time warping, hard and soft, of many pairs side by side, and the gradient of its value.
+//
+// Each lane of a vector register is a pair, so that the recursion, which must go cell by cell, still
+// keeps the whole register busy. A block of pairs fills two registers: while one waits for its last
+// cell, the other computes.
+//
+// The soft minimum works on exp(-r / gamma), kept as mantissa * 2^exponent. A cell then needs one
+// exponential, that of its own cost, and no logarithm; and since whole exponents add without
+// rounding, weights are accurate in float32 however long a path and however sharp the minimum.
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "lanes.hpp"
+
+namespace {
+
+constexpr int REGISTERS = 2;
+// Stands for an infinite cost, in units of gamma: sums of it stay finite in float32.
+constexpr double FORBIDDEN = 1e30;
+// Shares of an alignment below this count as none: as denormal numbers, which they are or soon
+// become, they would slow down whoever multiplies with them.
+constexpr double NEGLIGIBLE = 1e-30;
+// Rounding a float32 mantissa changes the value by 6e-8 gamma; above this, float64 is used.
+constexpr double LARGE_GAMMA = 1;
+// More weights than this are computed again for the backward pass rather than kept, which takes less
+// time than a trip to main memory.
+constexpr int64_t CACHE_BYTES = int64_t(1) << 21;
+// Cells that are worth starting a thread for.
+constexpr int64_t CELLS_PER_THREAD = int64_t(1) << 17;
+
+enum Status { DONE = 0, OUT_OF_MEMORY = 1, BAD_LENGTH = 2 };
+
+template <class S> struct Problem {
+  const S *cost;
+  const int64_t *n, *m;
+  S *total, *alignment;
+  int64_t pairs, rows, columns;
+  double gamma;
+  bool free_ends;
+};
+
+// How much of a cell comes from each of its predecessors.
+template <class T> struct Origin {
+  Vector<T> diagonal, up, left;
+};
+
+// What a block has for one cell: an Item for each register.
+template <class Item> struct Cell {
+  Item at[REGISTERS];
+};
+
+// Works through the blocks of a problem one at a time. Numbers are stored as S and computed as T.
+template <class S, class T, bool soft> class Worker {
+  static constexpr int lanes = LANES<T>;
+  using V = Vector<T>;
+  typedef S Stored
+      __attribute__((vector_size(lanes * sizeof(S)), aligned(alignof(S)), may_alias));
+
+ public:
+  static constexpr int PAIRS = REGISTERS * lanes;
+
+  explicit Worker(const Problem<S> &problem)
+      : problem(problem),
+        rows(problem.rows),
+        columns(problem.columns),
+        segment(segment_rows(problem)),
+        factor(soft ? T(-LOG2_E / problem.gamma) : T(-1)),
+        factor_rest(soft ? T(-LOG2_E / problem.gamma - double(factor)) : T(0)),
+        limit(T(std::min(FORBIDDEN * (soft ? problem.gamma : 1), double(-NEVER<T>)))),
+        cells(size_t(segment * columns + lanes)),
+        origins(size_t(segment * columns)),
+        front(size_t(columns)),
+        kept(size_t(((rows - 1) / segment + 1) * columns)),
+        shares(size_t(columns)) {}
+
+  void run(int64_t block) {
+    start(block);
+    const int64_t last_segment = (rows - 1) / segment * segment;
+    for (int64_t begin = 0; begin < rows; begin += segment) {
+      std::copy_n(front.data(), columns, &kept[begin / segment * columns]);
+      forward(begin);
+    }
+    for (int64_t begin = last_segment; begin >= 0; begin -= segment) {
+      if (begin < last_segment) {
+        std::copy_n(&kept[begin / segment * columns], columns, front.data());
+        forward(begin);
+      }
+      backward(begin);
+    }
+  }
+
+ private:
+  // All rows if their origins fit the cache, else a number that balances the memory for the origins
+  // of a segment with that for the state between segments.
+  static int64_t segment_rows(const Problem<S> &problem) {
+    const int64_t bytes = problem.rows * problem.columns * sizeof(Cell<Origin<T>>);
+    return bytes <= CACHE_BYTES ? problem.rows : int64_t(std::ceil(std::sqrt(problem.rows)));
+  }
+
+  void start(int64_t block) {
+    first = block * PAIRS;
+    used = int(std::min<int64_t>(PAIRS, problem.pairs - first));
+    for (int pair = 0; pair < PAIRS; ++pair) {
+      n[pair] = problem.n[index(pair)];
+      m[pair] = problem.m[index(pair)];
+      last_column.at[pair / lanes][pair % lanes] = T(m[pair] - 1);
+    }
+    for (auto &cell : front)
+      for (auto &value : cell.at) value = {V{}, all(NEVER<T>)};
+    for (auto &cell : shares)
+      for (auto &share : cell.at) share = V{};
+  }
+
+  // The last pair stands in for those that a block lacks.
+  int64_t index(int pair) const { return first + std::min(pair, used - 1); }
+
+  int64_t offset(int pair, int64_t row) const { return (index(pair) * rows + row) * columns; }
+
+  void forward(int64_t begin) {
+    const int64_t end = std::min(begin + segment, rows);
+    load(begin, (end - begin) * columns);
+    for (int64_t i = begin; i < end; ++i) {
+      advance(i == 0, &cells[(i - begin) * columns], &origins[(i - begin) * columns]);
+      for (int pair = 0; pair < used; ++pair)
+        if (n[pair] - 1 == i) problem.total[first + pair] = total(pair);
+    }
+  }
+
+  void backward(int64_t begin) {
+    const int64_t end = std::min(begin + segment, rows);
+    for (int64_t i = end - 1; i >= begin; --i) {
+      for (int pair = 0; pair < used; ++pair)
+        if (n[pair] - 1 == i) shares[m[pair] - 1].at[pair / lanes][pair % lanes] = 1;
+      retreat(&origins[(i - begin) * columns], &cells[(i - begin) * columns]);
+    }
+    store(begin, (end - begin) * columns);
+  }
+
+  S total(int pair) const {
+    const Scaled<T> &end = front[m[pair] - 1].at[pair / lanes];
+    const double mantissa = end.mantissa[pair % lanes], exponent = end.exponent[pair % lanes];
+    if (!soft) return S(mantissa - exponent);
+    return S((exponent + std::log2(mantissa)) * (-problem.gamma / LOG2_E));
+  }
+
+  // Replaces the front, one row of accumulated values, by the next.
+  void advance(bool first_row, const Cell<V> *costs, Cell<Origin<T>> *from) {
+    Scaled<T> diagonal[REGISTERS], left[REGISTERS];
+    for (int r = 0; r < REGISTERS; ++r) {
+      left[r] = {V{}, all(NEVER<T>)};
+      // Only the first cell has a path that begins before it.
+      diagonal[r] = first_row ? Scaled<T>{all(T(soft)), V{}} : left[r];
+    }
+    for (int64_t j = 0; j < columns; ++j)
+      for (int r = 0; r < REGISTERS; ++r) {
+        const Scaled<T> above = front[j].at[r];
+        Scaled<T> up = above;
+        if (problem.free_ends && j > 1) {
+          const BitVector<T> open = last_column.at[r] == all(T(j));
+          up = {open ? above.mantissa : V{}, open ? above.exponent : all(NEVER<T>)};
+        }
+        const V cost = larger(smaller(costs[j].at[r], all(limit)), all(-limit));
+        Scaled<T> here;
+        if (soft)
+          here = soft_step(diagonal[r], up, left[r], cost, from[j].at[r]);
+        else
+          here = hard_step(diagonal[r], up, left[r], cost, from[j].at[r]);
+        front[j].at[r] = left[r] = here;
+        diagonal[r] = above;
+      }
+  }
+
+  Scaled<T> soft_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left,
+                      V cost, Origin<T> &from) const {
+    const V best = larger(larger(diagonal.exponent, up.exponent), left.exponent);
+    from = {diagonal.mantissa * whole_power<T>(diagonal.exponent - best),
+            up.mantissa * whole_power<T>(up.exponent - best),
+            left.mantissa * whole_power<T>(left.exponent - best)};
+    const V sum = from.diagonal + from.up + from.left, inverse = T(1) / sum;
+    from = {from.diagonal * inverse, from.up * inverse, from.left * inverse};
+    // exp(-cost / gamma) as a whole power of 2 and the rest. The difference is a fused operation,
+    // which keeps the bits that the product alone would lose.
+    const V whole = (cost * factor + ROUNDER<T>) - ROUNDER<T>;
+    const V rest = (cost * factor - whole) + cost * factor_rest;
+    const V power = small_power<T>(larger(smaller(rest, all(T(1))), all(T(-1))));
+    return normalised<T>({sum * power, best + whole});
+  }
+
+  // The exponent is minus the accumulated cost. The mantissa stays zero, unless a cost is NaN, which
+  // comparisons would pass over.
+  Scaled<T> hard_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left, V cost,
+                      Origin<T> &from) const {
+    const V none = V{}, one = all(T(1)), best = larger(diagonal.exponent, up.exponent);
+    const BitVector<T> from_left = left.exponent > best;
+    const BitVector<T> from_up = up.exponent > diagonal.exponent;
+    from = {from_left ? none : (from_up ? none : one), from_left ? none : (from_up ? one : none),
+            from_left ? one : none};
+    const V mantissa = diagonal.mantissa + up.mantissa + left.mantissa + cost;
+    return {mantissa * T(0), larger(best, left.exponent) - cost};
+  }
+
+  // One row of the alignment, of which each cell hands its share back to its predecessors.
+  void retreat(const Cell<Origin<T>> *from, Cell<V> *row) {
+    V diagonal[REGISTERS] = {}, left[REGISTERS] = {};
+    for (int64_t j = columns - 1; j >= 0; --j)
+      for (int r = 0; r < REGISTERS; ++r) {
+        const V sum = shares[j].at[r] + left[r];
+        const V share = sum < T(NEGLIGIBLE) ? V{} : sum;
+        row[j].at[r] = share;
+        shares[j].at[r] = from[j].at[r].up * share + diagonal[r];
+        diagonal[r] = from[j].at[r].diagonal * share;
+        left[r] = from[j].at[r].left * share;
+      }
+  }
+
+  void load(int64_t row, int64_t count) {
+    for (int r = 0; r < REGISTERS; ++r)
+      for (int64_t c = 0; c < count; c += lanes) {
+        V tile[lanes];
+        for (int k = 0; k < lanes; ++k) {
+          const S *source = problem.cost + offset(r * lanes + k, row) + c;
+          S rest[lanes] = {};
+          if (count - c < lanes) {
+            std::copy_n(source, count - c, rest);
+            source = rest;
+          }
+          tile[k] = __builtin_convertvector(*(const Stored *)source, V);
+        }
+        transpose<T>(tile);
+        for (int k = 0; k < lanes; ++k) cells[c + k].at[r] = tile[k];
+      }
+  }
+
+  void store(int64_t row, int64_t count) {
+    for (int r = 0; r < REGISTERS; ++r)
+      for (int64_t c = 0; c < count; c += lanes) {
+        V tile[lanes];
+        for (int k = 0; k < lanes; ++k) tile[k] = cells[c + k].at[r];
+        transpose<T>(tile);
+        for (int k = 0; k < lanes && r * lanes + k < used; ++k) {
+          S *target = problem.alignment + offset(r * lanes + k, row) + c;
+          const Stored numbers = __builtin_convertvector(tile[k], Stored);
+          if (count - c < lanes)
+            for (int l = 0; l < count - c; ++l) target[l] = numbers[l];
+          else
+            *(Stored *)target = numbers;
+        }
+      }
+  }
+
+  const Problem<S> &problem;
+  const int64_t rows, columns, segment;
+  // Times the cost it is an exponent; in two parts, for precision.
+  const T factor, factor_rest, limit;
+  int64_t first = 0;
+  int used = 0;
+  int64_t n[PAIRS], m[PAIRS];
+  Cell<V> last_column;
+  // Of a segment: its costs, then its alignment.
+  std::vector<Cell<V>> cells;
+  std::vector<Cell<Origin<T>>> origins;
+  // The last row so far, and what it was before each segment.
+  std::vector<Cell<Scaled<T>>> front, kept;
+  // What the row below hands back.
+  std::vector<Cell<V>> shares;
+};
+
+template <class S, class T, bool soft> void solve(const Problem<S> &problem, int threads) {
+  using W = Worker<S, T, soft>;
+  const int64_t blocks = (problem.pairs + W::PAIRS - 1) / W::PAIRS;
+  const int64_t worth = blocks * W::PAIRS * problem.rows * problem.columns / CELLS_PER_THREAD;
+  const int64_t count = std::max<int64_t>(1, std::min({int64_t(threads), blocks, worth}));
+  std::vector<W> workers;
+  workers.reserve(size_t(count));
+  for (int64_t k = 0; k < count; ++k) workers.emplace_back(problem);
+  std::atomic<int64_t> next{0};
+  const auto work = [&](W &worker) {
+    const FlushDenormals guard;
+    for (int64_t block; (block = next++) < blocks;) worker.run(block);
+  };
+  std::vector<std::thread> others;
+  others.reserve(size_t(count));
+  try {
+    for (int64_t k = 1; k < count; ++k) others.emplace_back(work, std::ref(workers[size_t(k)]));
+  } catch (const std::system_error &) {
+    // The system gives no more threads: those there are do the work.
+  }
+  work(workers[0]);
+  for (auto &other : others) other.join();
+}
+
+template <class S> int warp(const Problem<S> &problem, int threads) noexcept {
+  for (int64_t pair = 0; pair < problem.pairs; ++pair)
+    if (problem.n[pair] < 1 || problem.n[pair] > problem.rows || problem.m[pair] < 1 ||
+        problem.m[pair] > problem.columns)
+      return BAD_LENGTH;
+  try {
+    if (problem.gamma > LARGE_GAMMA)
+      solve<S, double, true>(problem, threads);
+    else if (problem.gamma > 0)
+      solve<S, S, true>(problem, threads);
+    else  // Sums are compared, and a rounded one could change the path.
+      solve<S, double, false>(problem, threads);
+  } catch (const std::bad_alloc &) {
+    return OUT_OF_MEMORY;
+  }
+  return DONE;
+}
+
+}  // namespace
+
+extern "C" int warp_float32(const float *cost, const int64_t *n, const int64_t *m, float *total,
+                            float *alignment, int64_t pairs, int64_t rows, int64_t columns,
+                            double gamma, int free_ends, int threads) {
+  return warp<float>({cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends)},
+                     threads);
+}
+
+extern "C" int warp_float64(const double *cost, const int64_t *n, const int64_t *m, double *total,
+                            double *alignment, int64_t pairs, int64_t rows, int64_t columns,
+                            double gamma, int free_ends, int threads) {
+  return warp<double>({cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends)},
+                      threads);
+}

@@ -1,0 +1,88 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pyg_fsar.matching.kernels import backend_for, dispatch, use_backend, warp, warp_backward
+
+
+@pytest.fixture
+def lacking(monkeypatch):
+    """Names of the backends that cannot run; none at first."""
+    names = set()
+    monkeypatch.setattr(dispatch, "_missing", lambda name: "it is lacking" if name in names else "")
+    return names
+
+
+def tensor_on(device, dtype=torch.float32):
+    return SimpleNamespace(
+        is_cuda=device == "cuda", device=SimpleNamespace(type=device), dtype=dtype
+    )
+
+
+@pytest.mark.parametrize(
+    "device, dtype, expected",
+    [
+        ("cpu", torch.float32, "cpp"),
+        ("cpu", torch.float64, "cpp"),
+        ("cpu", torch.bfloat16, "vectorised"),
+        ("cuda", torch.float32, "triton"),
+        ("cuda", torch.float16, "vectorised"),
+        ("mps", torch.float32, "vectorised"),
+        ("meta", torch.float32, "vectorised"),
+    ],
+)
+def test_chooses_by_device_and_dtype(device, dtype, expected, lacking):
+    assert backend_for(tensor_on(device, dtype)) == expected
+    lacking.update(["cpp", "triton"])
+    assert backend_for(tensor_on(device, dtype)) == "vectorised"
+
+
+def test_forces_one_until_the_end(lacking):
+    cost = torch.rand(1, 2, 2)
+    with pytest.raises(KeyError), use_backend("vectorised"):
+        with use_backend("triton"):
+            assert backend_for(cost) == "triton"
+        assert backend_for(cost) == "vectorised"
+        raise KeyError
+    assert backend_for(cost) == "cpp"
+
+
+def test_refuses_what_there_is_not(lacking):
+    with (
+        pytest.raises(ValueError, match="vectorised, cpp, triton, got 'cuda'"),
+        use_backend("cuda"),
+    ):
+        pass
+    lacking.add("cpp")
+    with pytest.raises(RuntimeError, match="cpp backend cannot run here: it is lacking"):
+        with use_backend("cpp"):
+            pass
+
+
+def test_says_how_to_get_what_is_missing(monkeypatch):
+    missing = dispatch._missing.__wrapped__
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
+    assert "pip install triton" in missing("triton")
+    module = SimpleNamespace(library=lambda: None, __version__="3.0")
+    monkeypatch.setattr(dispatch, "import_module", lambda name: module)
+    assert "set CXX" in missing("cpp")
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: "there")
+    assert "needs Triton 3.3, this is 3.0" in missing("triton")
+    assert missing("vectorised") == ""
+
+
+def test_a_backward_pass_is_of_the_backend_of_its_forward_pass():
+    cost, length = torch.rand(2, 3, 4, requires_grad=True), torch.tensor([3, 3])
+    expected, _ = warp(cost, length, length + 1, 0.1, False)
+    (expected,) = torch.autograd.grad(expected.sum(), cost)
+    with use_backend("vectorised"):
+        total, _ = warp(cost, length, length + 1, 0.1, False)
+    (grad,) = torch.autograd.grad(total.sum(), cost)
+    torch.testing.assert_close(grad, expected)
+
+
+def test_refuses_weights_that_no_backend_makes():
+    length = torch.tensor([3])
+    with pytest.raises(ValueError, match=r"no backend makes weights of shape \(7,\)"):
+        warp_backward(torch.ones(1), torch.ones(7), length, length, 3, 3)

@@ -1,0 +1,168 @@
+"""What every matcher satisfies, and every cost with every aligner."""
+
+import inspect
+from functools import partial
+
+import pytest
+import torch
+
+from pyg_fsar.matching import (
+    COSTS,
+    MATCHERS,
+    Matcher,
+    bimhm,
+    build_matcher,
+    diagonal,
+    dtw,
+    otam,
+    soft_dtw,
+)
+from pyg_fsar.testing import assert_matcher
+
+ALIGNERS = {
+    "diagonal": diagonal,
+    "dtw": dtw,
+    "dtw in a band": partial(dtw, band=1),
+    "soft_dtw": partial(soft_dtw, gamma=0.1),
+    "soft_dtw in a band": partial(soft_dtw, gamma=0.1, band=1),
+    "otam": otam,
+    "bimhm": bimhm,
+}
+CHANNELS = 4
+
+every_matcher = pytest.mark.parametrize("name", sorted(MATCHERS))
+every_cost = pytest.mark.parametrize("cost", sorted(COSTS))
+every_aligner = pytest.mark.parametrize("aligner", ALIGNERS)
+both_shots = pytest.mark.parametrize("shots", ["mean", "average"])
+
+
+def sized(cost_class):
+    """Options that fit a cost with parameters to the clips of these tests."""
+    parameters = inspect.signature(cost_class).parameters
+    return {"channels": CHANNELS} if "channels" in parameters else {}
+
+
+def built(name, **options):
+    return build_matcher(name, **sized(MATCHERS[name][0]), **options).double().eval()
+
+
+def composed(cost, aligner, **options):
+    matcher = Matcher(COSTS[cost](**sized(COSTS[cost])), ALIGNERS[aligner], **options)
+    return matcher.double().eval()
+
+
+def needs_one_length(cost, aligner):
+    """Whether the two clips of a pair must be equally long."""
+    return aligner == "diagonal" or COSTS[cost].same_length
+
+
+def clips(count, frames=5):
+    return torch.randn(count, frames, 6, CHANNELS, dtype=torch.float64)
+
+
+@every_cost
+@every_aligner
+@both_shots
+def test_every_cost_works_with_every_aligner(cost, aligner, shots):
+    # Finite logits and gradients; independent queries; support clips and classes in any order;
+    # and frames beyond the lengths without effect.
+    matcher = composed(cost, aligner, shots=shots)
+    any_length = not needs_one_length(cost, aligner)
+    assert_matcher(matcher, num_joints=6, channels=CHANNELS, lengths=any_length)
+
+
+@every_matcher
+@both_shots
+@pytest.mark.parametrize("divergence", [False, True])
+def test_a_common_permutation_of_the_joints_changes_nothing(name, shots, divergence):
+    matcher = built(name, shots=shots, divergence=divergence)
+    support, query, support_y = clips(6), clips(4), torch.arange(3).repeat(2)
+    order = torch.tensor([4, 0, 5, 1, 3, 2])
+    torch.testing.assert_close(
+        matcher(support[:, :, order], support_y, query[:, :, order]),
+        matcher(support, support_y, query),
+    )
+
+
+@every_matcher
+@both_shots
+def test_a_query_is_scored_alone(name, shots):
+    matcher = built(name, shots=shots, divergence=True)
+    support, query, support_y = clips(6), clips(4), torch.arange(3).repeat(2)
+    alone = [matcher(support, support_y, clip[None]) for clip in query]
+    torch.testing.assert_close(torch.cat(alone), matcher(support, support_y, query))
+
+
+@every_matcher
+@both_shots
+def test_support_clips_come_in_any_order_and_classes_have_any_number(name, shots):
+    matcher = built(name, shots=shots, divergence=True)
+    support, query, support_y = clips(6), clips(4), torch.tensor([0, 1, 1, 2, 1, 2])
+    logits = matcher(support, support_y, query)
+    order, number = torch.tensor([5, 2, 0, 3, 1, 4]), torch.tensor([1, 2, 0])
+    torch.testing.assert_close(matcher(support[order], support_y[order], query), logits)
+    torch.testing.assert_close(matcher(support, number[support_y], query)[:, number], logits)
+
+
+@every_matcher
+@both_shots
+def test_gradients_are_finite_for_equal_and_empty_frames_too(name, shots):
+    matcher = built(name, shots=shots, divergence=True, learn_scale=True)
+    support, query = clips(6), clips(4)
+    support[0] = query[0]
+    support[1, 2] = support[2] = query[1] = query[2, 0] = 0
+    support.requires_grad_()
+    query.requires_grad_()
+    logits = matcher(support, torch.arange(3).repeat(2), query)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
+    for part, tensor in [("support", support), ("query", query), *matcher.named_parameters()]:
+        assert tensor.grad is not None and tensor.grad.isfinite().all(), part
+        assert tensor.grad.any(), part
+
+
+@every_cost
+@every_aligner
+@pytest.mark.parametrize("divergence", [False, True])
+def test_ragged_clips_equal_trimmed_clips(cost, aligner, divergence):
+    matcher = composed(cost, aligner, shots="average", divergence=divergence)
+    support, query = clips(2), clips(3)
+    n, m = torch.tensor([5, 1, 3]), torch.tensor([2, 5])
+    if needs_one_length(cost, aligner):
+        n, m = torch.full_like(n, 3), torch.full_like(m, 3)
+    expected = [
+        [
+            matcher.distances(shot[None, :columns], torch.zeros(1).long(), clip[None, :rows])
+            for shot, columns in zip(support, m, strict=True)
+        ]
+        for clip, rows in zip(query, n, strict=True)
+    ]
+    for clip, length in [*zip(query, n, strict=True), *zip(support, m, strict=True)]:
+        clip[length:] = 1e3
+    distances = matcher.distances(support, torch.arange(2), query, m, n)
+    expected = torch.tensor([[value.item() for value in row] for row in expected]).to(distances)
+    torch.testing.assert_close(distances, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dtw", "soft_dtw", "ngm"])
+def test_a_band_is_an_option_of_matchers_that_warp(name):
+    support = clips(3)
+    query = support.roll(2, dims=1)  # two frames late, which a band of one does not allow
+    banded, free = built(name, band=1), built(name)
+    banded.load_state_dict(free.state_dict())
+    assert "band=1" in repr(banded) and "band" not in repr(free)
+    logits = banded(support, torch.arange(3), query)
+    assert (logits.diag() < free(support, torch.arange(3), query).diag() - 0.1).all()
+    lengths = torch.tensor([5, 2, 4]), torch.tensor([3, 5, 1])
+    assert banded(support, torch.arange(3), query, *lengths).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["protonet", "cosine", "otam", "bimhm"])
+def test_other_matchers_have_no_band(name):
+    with pytest.raises(TypeError, match=f"'{name}' has no option band"):
+        build_matcher(name, band=1)
+
+
+@pytest.mark.parametrize("name", ["dtw", "soft_dtw"])
+def test_bad_band(name):
+    with pytest.raises(ValueError, match="band must not be negative"):
+        built(name, band=-1)(clips(3), torch.arange(3), clips(1))
