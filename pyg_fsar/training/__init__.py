@@ -8,6 +8,7 @@ from pyg_fsar.training.evaluation import (
     evaluate_one_shot,
 )
 from pyg_fsar.training.experiment import (
+    build_encoder,
     build_model,
     clip_transform,
     draw_pictures,
@@ -24,6 +25,7 @@ __all__ = [
     "ModelOptions",
     "Options",
     "TrainingOptions",
+    "build_encoder",
     "build_model",
     "clip_transform",
     "draw_pictures",

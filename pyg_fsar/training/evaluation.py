@@ -266,5 +266,6 @@ def _embed(
 
 
 def progress(fabric: Fabric, iterable: Any, label: str, **kwargs: Any) -> tqdm:
-    hidden = not fabric.is_global_zero
-    return tqdm(iterable, desc=label, leave=False, disable=hidden, mininterval=0.5, **kwargs)
+    if not fabric.is_global_zero:  # else tqdm's own switch, TQDM_DISABLE, has its say
+        kwargs["disable"] = True
+    return tqdm(iterable, desc=label, leave=False, mininterval=0.5, **kwargs)

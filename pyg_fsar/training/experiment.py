@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -18,8 +19,19 @@ from torch_geometric.transforms import BaseTransform, Compose
 from pyg_fsar.data import Episode
 from pyg_fsar.datasets import SkeletonDataset
 from pyg_fsar.loader import EpisodeSampler
-from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import STGCN, FewShotModel, PairNorm, RankMax
+from pyg_fsar.matching import Matcher, build_matcher
+from pyg_fsar.nn import (
+    AGCN,
+    CTRGCN,
+    MSG3D,
+    STGCN,
+    STGCNPP,
+    FewShotModel,
+    PairNorm,
+    RankMax,
+    SkeletonEncoder,
+    SkeletonLSTM,
+)
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
 from pyg_fsar.training.fit import fit
@@ -37,6 +49,7 @@ from pyg_fsar.transforms import (
 from pyg_fsar.visualization.style import new_figure
 
 __all__ = [
+    "build_encoder",
     "build_model",
     "clip_transform",
     "draw_pictures",
@@ -45,6 +58,17 @@ __all__ = [
     "result_row",
     "run",
 ]
+
+
+# Encoders by their names in ModelOptions.
+ENCODERS: dict[str, Callable[..., SkeletonEncoder]] = {
+    "stgcn": STGCN,
+    "agcn": AGCN,
+    "msg3d": MSG3D,
+    "lstm": SkeletonLSTM,
+    "ctrgcn": CTRGCN,
+    "stgcnpp": STGCNPP,
+}
 
 
 def launch(options: TrainingOptions) -> Fabric:
@@ -80,23 +104,39 @@ def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> B
     return Compose(steps)
 
 
+def build_encoder(
+    options: ModelOptions, skeleton: str | Skeleton, in_channels: int = 3
+) -> SkeletonEncoder:
+    """The encoder that the options name, with PairNorm or DropEdge inside if they say so."""
+    encoder = ENCODERS[options.backbone]
+    given = {
+        "num_blocks": options.blocks,
+        "kernel_size": options.kernel_size,
+        "dropout": options.dropout,
+        "input_norm": options.input_norm,
+        "norm": PairNorm(options.scale) if options.spatial == "pairnorm" else None,
+        "drop_edge": options.drop_rate if options.spatial == "dropedge" else 0.0,
+    }
+    # Not every encoder has blocks or kernels to choose, and what is None is left as published.
+    takes = inspect.signature(encoder).parameters
+    chosen = {name: value for name, value in given.items() if name in takes and value is not None}
+    return encoder(skeleton, in_channels, **chosen)
+
+
 def build_model(
     options: ModelOptions, skeleton: str | Skeleton, in_channels: int = 3
 ) -> FewShotModel:
-    """ST-GCN, a matcher, and what keeps joints apart, as the options say."""
-    encoder = STGCN(
-        skeleton,
-        in_channels,
-        options.blocks,
-        dropout=options.dropout,
-        norm=PairNorm(options.scale) if options.spatial == "pairnorm" else None,
-        drop_edge=options.drop_rate if options.spatial == "dropedge" else 0.0,
-        kernel_size=options.kernel_size,
-        input_norm=options.input_norm,
-    )
-    softness: dict[str, Any] = {"gamma": options.gamma} if options.matcher == "soft_dtw" else {}
-    matcher = build_matcher(options.matcher, shots=options.shots, **softness)
-    penalty = RankMax(options.rank_method) if options.spatial == "rankmax" else None
+    """An encoder, a matcher, and what keeps joints apart, as the options say."""
+    encoder = build_encoder(options, skeleton, in_channels)
+    matching: dict[str, Any] = {"shots": options.shots}
+    if options.matcher in ("soft_dtw", "ngm"):
+        matching["gamma"] = options.gamma
+    if options.matcher == "ngm":
+        matching["channels"] = encoder.out_channels
+    if options.spatial in ("activation", "full"):
+        matching |= {"cost": "activated", "channels": encoder.out_channels}
+    matcher = build_matcher(options.matcher, **matching)
+    penalty = RankMax(options.rank_method) if options.spatial in ("rankmax", "full") else None
     return FewShotModel(encoder, matcher, penalty)
 
 
@@ -218,7 +258,7 @@ def draw_pictures(
         panels, dataset.skeleton, title=f"Similarity of joints, middle frame of '{action}'"
     )
     figure.savefig(folder / "joint_similarity.png", dpi=150, bbox_inches="tight")
-    alignment = model.matcher.align(query_embedding, support_embedding)
+    alignment = cast(Matcher, model.matcher).align(query_embedding, support_embedding)
     figure = plot_alignment(
         alignment.cost.cpu(), alignment.weights.cpu(), *drawn, view=(0, 1), title=action
     )

@@ -126,16 +126,27 @@ class TrainingOptions(Options):
 class ModelOptions(Options):
     """Options of the model."""
 
-    blocks: int = _option(10, "blocks of ST-GCN: 2, 4, 7 or 10")
-    kernel_size: int = _option(9, "frames that a temporal convolution spans", at_least=1)
+    backbone: str = _option(
+        "stgcn",
+        "the encoder",
+        choices=("stgcn", "agcn", "msg3d", "lstm", "ctrgcn", "stgcnpp"),
+    )
+    blocks: int = _option(10, "blocks of the encoder, 2, 4, 7 or 10; msg3d and lstm have their own")
+    kernel_size: int | None = _option(
+        None, "frames that a temporal convolution spans, if not as published", at_least=1
+    )
     input_norm: str = _option(
         "joint",
         "whether each joint's coordinates are normalised by themselves or with all others",
         choices=("joint", "channel"),
     )
     dropout: float = _option(0.1, "dropout in every block of the encoder", at_least=0)
-    matcher: str = _option("soft_dtw", "how clips are compared, see build_matcher")
-    gamma: float = _option(0.1, "softness of soft-DTW", at_least=0)
+    matcher: str = _option(
+        "soft_dtw",
+        "how clips are compared",
+        choices=("protonet", "cosine", "dtw", "soft_dtw", "otam", "bimhm", "ngm"),
+    )
+    gamma: float = _option(0.1, "softness of soft-DTW, for soft_dtw and ngm", at_least=0)
     shots: str = _option(
         "mean",
         "K supports make a class by their mean prototype or by averaged distances",
@@ -144,7 +155,7 @@ class ModelOptions(Options):
     spatial: str = _option(
         "rankmax",
         "what keeps the joints of a frame apart",
-        choices=("none", "pairnorm", "dropedge", "rankmax"),
+        choices=("none", "pairnorm", "dropedge", "rankmax", "activation", "full"),
     )
     rank_method: str = _option(
         "nuclear",

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from pyg_fsar.datasets import FakeSkeletonDataset
-from pyg_fsar.matching import build_matcher
+from pyg_fsar.matching import ActivatedCost, build_matcher
 from pyg_fsar.nn import FewShotModel, PairNorm, RankMax
 from pyg_fsar.training import (
     EvaluationResult,
     ModelOptions,
     TrainingOptions,
+    build_encoder,
     build_model,
     clip_transform,
     draw_pictures,
@@ -152,17 +153,65 @@ def test_build_model():
     assert model.penalty.method == "nuclear"
 
 
-@pytest.mark.parametrize("spatial", ["none", "pairnorm", "dropedge", "rankmax"])
-def test_spatial_strategies(spatial):
-    options = ModelOptions(blocks=2, spatial=spatial, scale=2.0, drop_rate=0.3, dropout=0.25)
+SPATIAL = ["none", "pairnorm", "dropedge", "rankmax", "activation", "full"]
+
+
+@pytest.mark.parametrize("backbone", ["stgcn", "agcn", "ctrgcn", "stgcnpp"])
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_spatial_strategies(spatial, backbone):
+    options = ModelOptions(
+        backbone=backbone, blocks=2, spatial=spatial, scale=2.0, drop_rate=0.3, dropout=0.25
+    )
     model = build_model(options, "ntu25")
-    assert (model.penalty is not None) == (spatial == "rankmax")
-    block = model.encoder.blocks[0]
-    assert isinstance(block.norm, PairNorm) == (spatial == "pairnorm")
-    if spatial == "pairnorm":
-        assert block.norm.scale == 2.0
+    assert (model.penalty is not None) == (spatial in ("rankmax", "full"))
+    assert isinstance(model.matcher.cost, ActivatedCost) == (spatial in ("activation", "full"))
+    scales = [part.scale for part in model.encoder.modules() if isinstance(part, PairNorm)]
+    assert scales == ([2.0, 2.0] if spatial == "pairnorm" else [])
     assert model.encoder.drop_edge.p == (0.3 if spatial == "dropedge" else 0.0)
-    assert block.dropout.p == 0.25
+    assert {part.p for part in model.encoder.blocks.modules() if type(part) is nn.Dropout} == {0.25}
+
+
+@pytest.mark.parametrize("backbone", ["stgcn", "agcn", "msg3d", "lstm", "ctrgcn", "stgcnpp"])
+def test_backbones(backbone, matcher="protonet"):
+    torch.manual_seed(0)
+    options = ModelOptions(backbone=backbone, blocks=2, spatial="pairnorm", matcher=matcher)
+    encoder = build_encoder(options, "kinect20", 2)
+    assert encoder.skeleton.name == "kinect20"
+    assert encoder(torch.randn(1, 8, 20, 2)).shape[2:] == (20, encoder.out_channels)
+    assert any(isinstance(part, PairNorm) for part in encoder.modules())
+
+
+def test_kernel_size_is_the_published_one_if_not_given():
+    sizes = {
+        backbone: largest_kernel(build_encoder(ModelOptions(backbone, blocks=2), "ntu25"))
+        for backbone in ("stgcn", "ctrgcn", "stgcnpp")
+    }
+    assert sizes == {"stgcn": 9, "ctrgcn": 5, "stgcnpp": 3}
+    given = ModelOptions("ctrgcn", blocks=2, kernel_size=7)
+    assert largest_kernel(build_encoder(given, "ntu25")) == 7
+
+
+def largest_kernel(encoder):
+    return max(part.kernel_size[0] for part in encoder.modules() if isinstance(part, nn.Conv2d))
+
+
+@pytest.mark.parametrize("matcher", ["soft_dtw", "protonet", "dtw", "otam", "bimhm"])
+@pytest.mark.parametrize("spatial", ["activation", "full"])
+def test_activation_with_any_matcher(matcher, spatial):
+    torch.manual_seed(0)
+    options = ModelOptions(blocks=2, spatial=spatial, matcher=matcher)
+    model = build_model(options, "kinect20")
+    x = torch.randn(4, 8, 20, 3)
+    logits, penalty = model(x, torch.arange(4), torch.arange(2), 4, 2)
+    (logits.sum() + penalty).backward()
+    assert logits.shape == (2, 2)
+    assert all(weight.grad is not None for weight in model.matcher.parameters())
+
+
+@pytest.mark.parametrize("matcher", ["soft_dtw", "ngm"])
+def test_gamma(matcher):
+    options = ModelOptions(blocks=2, matcher=matcher, gamma=0.37)
+    assert "gamma=0.37" in repr(build_model(options, "ntu25").matcher)
 
 
 @pytest.mark.parametrize("matcher", ["protonet", "cosine", "dtw", "otam", "bimhm"])
@@ -171,8 +220,10 @@ def test_other_matchers_have_no_gamma(matcher):
 
 
 def test_unknown_model():
-    with pytest.raises(ValueError, match="unknown matcher 'best'; known are protonet"):
-        build_model(ModelOptions(matcher="best"), "ntu25")
+    with pytest.raises(ValueError, match=r"matcher must be one of .*'protonet'.* got 'best'"):
+        ModelOptions(matcher="best")
+    with pytest.raises(ValueError, match=r"backbone must be one of .*'stgcn'.* got 'best'"):
+        ModelOptions(backbone="best")
     with pytest.raises(ValueError, match=r"num_blocks must be one of .*10, got 5"):
         build_model(ModelOptions(blocks=5), "ntu25")
 

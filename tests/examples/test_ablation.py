@@ -1,0 +1,155 @@
+"""The ablation: rows that share data, episodes and budget, taken up where they were left."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "ablation.py"
+TINY = "--data generated --accelerator cpu --blocks 2 --num-frames 8 --n-query 2 --epochs 2"
+TINY = f"{TINY} --train-episodes 2 --val-episodes 3 --test-episodes 5 --test-runs 2".split()
+ROWS = ["none, soft-DTW", "PairNorm, scale 1"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture
+def ablation():
+    spec = importlib.util.spec_from_file_location("ablation", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(ablation, out, *arguments, rows=ROWS, seeds=("0",)):
+    ablation.main([*TINY, "--rows", *rows, "--seeds", *seeds, "--out", str(out), *arguments])
+
+
+def outcomes(out):
+    return {
+        (path.parts[-3], path.parts[-2]): json.loads(path.read_text())
+        for path in sorted(out.glob("*/*/result.json"))
+    }
+
+
+def table(out):
+    lines = [x for x in (out / "results.md").read_text().splitlines() if x.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
+
+
+def test_table(ablation, tmp_path, capsys):
+    run(ablation, tmp_path, seeds=("0", "1"))
+    found = outcomes(tmp_path)
+    assert len(found) == 4
+    none, pairnorm = (
+        torch.tensor([found[name, seed]["accuracies"] for seed in ("seed0", "seed1")]) * 100
+        for name in ("none-soft-DTW", "PairNorm-scale_1")
+    )
+    assert none.shape == (2, 10)
+    rows = table(tmp_path)
+    assert list(rows) == ROWS
+    assert rows[ROWS[0]]["accuracy (%)"].startswith(f"{none.mean():.2f} ±")
+    assert rows[ROWS[0]]["seeds"] == " / ".join(f"{x:.2f}" for x in none.mean(dim=1).tolist())
+    # The difference is taken episode by episode, after the mean over seeds.
+    difference = (pairnorm - none).mean(dim=0)
+    gain, margin = rows[ROWS[1]]["gain over none, soft-DTW"].split(" ± ")
+    assert float(gain) == pytest.approx(float(difference.mean()), abs=0.006)
+    assert float(margin) == pytest.approx(1.96 * float(difference.std()) / math.sqrt(10), abs=0.006)
+    assert float(rows[ROWS[0]]["effective rank"]) > 1
+    assert (tmp_path / "results.md").read_text().strip() in capsys.readouterr().out
+
+
+def test_rows_are_taken_up(ablation, tmp_path, capsys):
+    run(ablation, tmp_path)
+    before = outcomes(tmp_path)
+    untouched, lost = sorted(tmp_path.glob("*/*/result.json"))
+    written = untouched.stat().st_mtime_ns
+    lost.unlink()
+    capsys.readouterr()
+    run(ablation, tmp_path)
+    assert "1 runs to do" in capsys.readouterr().out
+    assert untouched.stat().st_mtime_ns == written
+    assert outcomes(tmp_path) == before
+
+
+def test_interrupted_in_the_middle_of_a_row(ablation, tmp_path, monkeypatch):
+    run(ablation, tmp_path / "whole", rows=ROWS[:1])
+    from pyg_fsar.training import fit as fitting
+
+    run_epoch = fitting._run_epoch
+
+    def interrupted(*args):
+        if args[-1] == 1:
+            raise KeyboardInterrupt
+        return run_epoch(*args)
+
+    monkeypatch.setattr(fitting, "_run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(ablation, tmp_path / "parts", rows=ROWS[:1])
+    assert not outcomes(tmp_path / "parts")
+    monkeypatch.undo()
+    run(ablation, tmp_path / "parts", rows=ROWS[:1])
+    assert outcomes(tmp_path / "parts") == outcomes(tmp_path / "whole")
+
+
+def test_processes_change_nothing(ablation, tmp_path, monkeypatch):
+    run(ablation, tmp_path / "one")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run(ablation, tmp_path / "two", "--jobs", "2")
+    one, two = outcomes(tmp_path / "one"), outcomes(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for cell, outcome in one.items():
+        assert two[cell]["accuracies"] == outcome["accuracies"]
+
+
+def test_other_settings_are_refused(ablation, tmp_path):
+    run(ablation, tmp_path, rows=ROWS[:1])
+    with pytest.raises(ValueError, match=r"result\.json has lr=0\.001, but now it is 0\.1.*--out"):
+        run(ablation, tmp_path, "--lr", "0.1", rows=ROWS[:1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "utd"], "--data utd needs --root"),
+        (["--data", "generated", "--rows", "RankMin"], "unknown ['RankMin']; known are ['Bi-MHM'"),
+    ],
+)
+def test_wrong_arguments(ablation, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        ablation.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_every_row_is_a_model(ablation):
+    options = ablation.parse([*TINY, "--table", *ablation.TABLES])
+    seen = {}
+    for name, rows in ablation.TABLES.items():
+        for row in rows:
+            chosen = ablation.parse([*TINY, "--table", name])
+            _, model = ablation.described(chosen, row, 0)
+            ablation.build_model(model, "ntu25")
+            # Tables may share a row, which must then mean the same.
+            assert seen.setdefault(row, model) == model
+    folders = {ablation.folder_of(options, row, 0) for row in seen}
+    assert len(folders) == len(seen)
+
+
+def test_real_data(ablation, utd_root, tmp_path):
+    short = ["--data", "utd", "--root", str(utd_root)]
+    run(ablation, tmp_path, *short, rows=["cosine"])
+    ((_, outcome),) = outcomes(tmp_path).items()
+    assert len(outcome["accuracies"]) == 10
+    assert outcome["settings"]["data"] == "utd"
