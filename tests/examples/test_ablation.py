@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "ablation.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = "--data generated --accelerator cpu --blocks 2 --num-frames 8 --n-query 2 --epochs 2"
 TINY = f"{TINY} --train-episodes 2 --val-episodes 3 --test-episodes 5 --test-runs 2".split()
 ROWS = ["none, soft-DTW", "PairNorm, scale 1"]
@@ -25,15 +25,15 @@ def one_thread():
 
 
 @pytest.fixture
-def ablation():
-    spec = importlib.util.spec_from_file_location("ablation", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ablation(monkeypatch):
+    # By name, so that the processes it starts find it, too.
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("ablation")
 
 
-def run(ablation, out, *arguments, rows=ROWS, seeds=("0",)):
-    ablation.main([*TINY, "--rows", *rows, "--seeds", *seeds, "--out", str(out), *arguments])
+def run(ablation, out, *arguments, table="strategies", rows=ROWS, seeds=("0",)):
+    chosen = ["--table", table, "--rows", *rows, "--seeds", *seeds]
+    ablation.main([*TINY, *chosen, "--out", str(out), *arguments])
 
 
 def outcomes(out):
@@ -86,8 +86,8 @@ def test_rows_are_taken_up(ablation, tmp_path, capsys):
 
 def test_interrupted_in_the_middle_of_a_row(ablation, tmp_path, monkeypatch):
     run(ablation, tmp_path / "whole", rows=ROWS[:1])
-    from pyg_fsar.training import fit as fitting
-
+    # The package exports a function of the same name.
+    fitting = importlib.import_module("pyg_fsar.training.fit")
     run_epoch = fitting._run_epoch
 
     def interrupted(*args):
@@ -149,7 +149,7 @@ def test_every_row_is_a_model(ablation):
 
 def test_real_data(ablation, utd_root, tmp_path):
     short = ["--data", "utd", "--root", str(utd_root)]
-    run(ablation, tmp_path, *short, rows=["cosine"])
+    run(ablation, tmp_path, *short, table="matchers", rows=["cosine"])
     ((_, outcome),) = outcomes(tmp_path).items()
     assert len(outcome["accuracies"]) == 10
     assert outcome["settings"]["data"] == "utd"

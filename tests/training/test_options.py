@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentParser
 from dataclasses import fields
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -28,7 +28,8 @@ def other_value(kind, item):
         hint = get_type_hints(kind)[item.name]
         if hint is bool:
             return not item.default, [flag if item.default is False else f"--no-{flag[2:]}"]
-        value = {int: 3, float: 0.25, float | None: 0.25, str: "two", str | None: "two"}[hint]
+        kind = next((kind for kind in get_args(hint) if kind is not type(None)), hint)
+        value = {int: 3, float: 0.25, str: "two"}[kind]
     assert value != item.default
     return value, [flag, str(value)]
 

@@ -43,6 +43,7 @@ template <class T> using BitVector = typename Register<T>::BitVector;
 template <class T> constexpr int LANES = REGISTER_BYTES / sizeof(T);
 
 template <class T> inline Vector<T> all(T value) { return Vector<T>{} + value; }
+// Of a number and NaN they take the second.
 template <class V> inline V larger(V a, V b) { return a > b ? a : b; }
 template <class V> inline V smaller(V a, V b) { return a < b ? a : b; }
 

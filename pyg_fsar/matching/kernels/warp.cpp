@@ -168,7 +168,7 @@ template <class S, class T, bool soft> class Worker {
           const BitVector<T> open = last_column.at[r] == all(T(j));
           up = {open ? above.mantissa : V{}, open ? above.exponent : all(NEVER<T>)};
         }
-        const V cost = larger(smaller(costs[j].at[r], all(limit)), all(-limit));
+        const V cost = larger(all(-limit), smaller(all(limit), costs[j].at[r]));
         Scaled<T> here;
         if (soft)
           here = soft_step(diagonal[r], up, left[r], cost, from[j].at[r]);
@@ -191,7 +191,7 @@ template <class S, class T, bool soft> class Worker {
     // which keeps the bits that the product alone would lose.
     const V whole = (cost * factor + ROUNDER<T>) - ROUNDER<T>;
     const V rest = (cost * factor - whole) + cost * factor_rest;
-    const V power = small_power<T>(larger(smaller(rest, all(T(1))), all(T(-1))));
+    const V power = small_power<T>(larger(all(T(-1)), smaller(all(T(1)), rest)));
     return normalised<T>({sum * power, best + whole});
   }
 

@@ -55,9 +55,9 @@ def test_refuses_what_there_is_not(lacking):
     ):
         pass
     lacking.add("cpp")
-    with pytest.raises(RuntimeError, match="cpp backend cannot run here: it is lacking"):
-        with use_backend("cpp"):
-            pass
+    lacks = "cpp backend cannot run here: it is lacking"
+    with pytest.raises(RuntimeError, match=lacks), use_backend("cpp"):
+        pass
 
 
 def test_says_how_to_get_what_is_missing(monkeypatch):

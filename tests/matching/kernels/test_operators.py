@@ -80,8 +80,8 @@ def test_equal_the_naive_recursion(shape, gamma, free_ends, dtype):
     assert_equal_naive(cost, n, m, gamma, free_ends)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.1, 1e3])
-@pytest.mark.parametrize("shape", [(512, 30), (40, 512)])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 1e3])
+@pytest.mark.parametrize("shape", [(512, 24), (24, 512)])
 def test_equal_the_naive_recursion_for_long_clips(shape, gamma):
     cost = torch.rand(1, *shape)
     assert_equal_naive(cost, *full(cost), gamma, False)
@@ -170,9 +170,9 @@ def test_second_derivative_is_refused():
         grad.sum().backward()
 
 
-@pytest.mark.parametrize("free_ends", [False, True])
-@pytest.mark.parametrize("gamma", [0.0, 0.5])
-@pytest.mark.parametrize("shape", [(3, 4, 6), (2, 5, 1)])
+@pytest.mark.parametrize(
+    "shape, gamma, free_ends", [((3, 4, 6), 0.5, False), ((2, 5, 1), 0.0, True)]
+)
 def test_keep_the_rules_of_torch(shape, gamma, free_ends):
     cost = torch.rand(shape, requires_grad=True)
     n, m = full(cost)
