@@ -7,7 +7,6 @@ First, a GAT and a GIN encode skeletons for few-shot recognition. Second, a grap
 network names the nodes of graphs that PyG generates, without and with the rank loss of its layers.
 """
 
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.datasets import RandomPartitionGraphDataset
 from torch_geometric.nn import GAT, GIN
 from torch_geometric.transforms import RandomNodeSplit
+from torch_geometric.utils import stochastic_blockmodel_graph
 
 from pyg_fsar.datasets import UTDMHAD, FakeSkeletonDataset, SkeletonDataset
 from pyg_fsar.matching import build_matcher
@@ -121,12 +120,17 @@ class NodeClassifier(nn.Module):
 def generate_graph(seed: int) -> Data:
     """A graph whose edges join nodes of one class more often, with noisy features."""
     torch.manual_seed(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        data = RandomPartitionGraphDataset(
-            folder, NUM_CLASSES, num_nodes_per_class=60, node_homophily_ratio=0.6, average_degree=8
-        )[0]
-    classes = F.one_hot(data.y, NUM_FEATURES)
-    data.x = classes + 1.5 * torch.randn(classes.shape)
+    size, degree, homophily = 60, 8, 0.6
+    among = degree * (1 - homophily) / (size * (NUM_CLASSES - 1))
+    edge_probs = torch.full((NUM_CLASSES, NUM_CLASSES), among)
+    edge_probs.fill_diagonal_(degree * homophily / size)
+    y = torch.arange(NUM_CLASSES).repeat_interleave(size)
+    classes = F.one_hot(y, NUM_FEATURES)
+    data = Data(
+        x=classes + 1.5 * torch.randn(classes.shape),
+        edge_index=stochastic_blockmodel_graph([size] * NUM_CLASSES, edge_probs),
+        y=y,
+    )
     return RandomNodeSplit(num_train_per_class=10, num_val=50, num_test=200)(data)
 
 
