@@ -54,8 +54,8 @@ template <class T> struct Scaled {
 
   Scaled() = default;
   Scaled(Vector<T> mantissa, Vector<T> exponent) : mantissa(mantissa), exponent(exponent) {}
-  // As the compiler would have it, but GCC's own copies are in parts of a vector, and who then reads
-  // the whole vector must wait for them.
+  // As the compiler would have it, but GCC's own copies are in parts of a vector, and who then
+  // reads the whole vector must wait for them.
   Scaled(const Scaled &other) : Scaled(other.mantissa, other.exponent) {}
   Scaled &operator=(const Scaled &other) {
     mantissa = other.mantissa;
@@ -65,7 +65,8 @@ template <class T> struct Scaled {
 };
 
 // Added to a number it rounds that, and leaves the whole number in the low bits.
-template <class T> constexpr T ROUNDER = T(typename Format<T>::Bits(3) << (Format<T>::mantissa - 1));
+template <class T>
+constexpr T ROUNDER = T(typename Format<T>::Bits(3) << (Format<T>::mantissa - 1));
 // Exponent of zero.
 template <class T> constexpr T NEVER = -std::numeric_limits<T>::max() / 4;
 
@@ -130,8 +131,8 @@ template <class T> inline void transpose(Vector<T> *tile) {
   }
 }
 
-// While it lives, denormal numbers count as zero. They take a CPU tens of times as long, and make no
-// difference to sums with normal ones.
+// While it lives, denormal numbers count as zero. They take a CPU tens of times as long, and make
+// no difference to sums with normal ones.
 struct FlushDenormals {
 #if defined(__SSE2__)
   const unsigned before = _mm_getcsr();

@@ -1,8 +1,8 @@
 // Dynamic time warping, hard and soft, of many pairs side by side, and the gradient of its value.
 //
-// Each lane of a vector register is a pair, so that the recursion, which must go cell by cell, still
-// keeps the whole register busy. A block of pairs fills two registers: while one waits for its last
-// cell, the other computes.
+// Each lane of a vector register is a pair, so that the recursion, which must go cell by cell, keeps
+// the whole register busy. A block of pairs fills two registers: while one waits for its last cell,
+// the other computes.
 //
 // The soft minimum works on exp(-r / gamma), kept as mantissa * 2^exponent. A cell then needs one
 // exponential, that of its own cost, and no logarithm; and since whole exponents add without
@@ -31,8 +31,8 @@ constexpr double FORBIDDEN = 1e30;
 constexpr double NEGLIGIBLE = 1e-30;
 // Rounding a float32 mantissa changes the value by 6e-8 gamma; above this, float64 is used.
 constexpr double LARGE_GAMMA = 1;
-// More weights than this are computed again for the backward pass rather than kept, which takes less
-// time than a trip to main memory.
+// More origins than this are computed again for the backward pass rather than kept, which takes
+// less time than a trip to main memory.
 constexpr int64_t CACHE_BYTES = int64_t(1) << 21;
 // Cells that are worth starting a thread for.
 constexpr int64_t CELLS_PER_THREAD = int64_t(1) << 17;
@@ -197,8 +197,8 @@ template <class S, class T, bool soft> class Worker {
 
   // The exponent is minus the accumulated cost. The mantissa stays zero, unless a cost is NaN, which
   // comparisons would pass over.
-  Scaled<T> hard_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left, V cost,
-                      Origin<T> &from) const {
+  Scaled<T> hard_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left,
+                      V cost, Origin<T> &from) const {
     const V none = V{}, one = all(T(1)), best = larger(diagonal.exponent, up.exponent);
     const BitVector<T> from_left = left.exponent > best;
     const BitVector<T> from_up = up.exponent > diagonal.exponent;
