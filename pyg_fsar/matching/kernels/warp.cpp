@@ -1,8 +1,8 @@
 // Dynamic time warping, hard and soft, of many pairs side by side, and the gradient of its value.
 //
-// Each lane of a vector register is a pair, so that the recursion, which must go cell by cell, keeps
-// the whole register busy. A block of pairs fills two registers: while one waits for its last cell,
-// the other computes.
+// Each lane of a vector register is a pair: so the recursion, which must go cell by cell, keeps the
+// whole register busy. A block of pairs fills two registers: while one waits for its last cell, the
+// other computes.
 //
 // The soft minimum works on exp(-r / gamma), kept as mantissa * 2^exponent. A cell then needs one
 // exponential, that of its own cost, and no logarithm; and since whole exponents add without
@@ -195,8 +195,8 @@ template <class S, class T, bool soft> class Worker {
     return normalised<T>({sum * power, best + whole});
   }
 
-  // The exponent is minus the accumulated cost. The mantissa stays zero, unless a cost is NaN, which
-  // comparisons would pass over.
+  // The exponent is minus the accumulated cost. The mantissa stays zero, unless a cost is NaN,
+  // which comparisons would pass over.
   Scaled<T> hard_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left,
                       V cost, Origin<T> &from) const {
     const V none = V{}, one = all(T(1)), best = larger(diagonal.exponent, up.exponent);
