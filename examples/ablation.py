@@ -126,11 +126,15 @@ def described(options: Namespace, row: str, seed: int) -> tuple[TrainingOptions,
     return TrainingOptions.from_arguments(changed), ModelOptions.from_arguments(changed)
 
 
+def data_settings(options: Namespace) -> dict[str, Any]:
+    return {"data": options.data, "num_frames": options.num_frames}
+
+
 def train_row(options: Namespace, row: str, seed: int) -> None:
     """Train and test one row with one seed, unless that was done before."""
     folder = folder_of(options, row, seed)
     training, model_options = described(options, row, seed)
-    settings = {**asdict(model_options), "data": options.data, "num_frames": options.num_frames}
+    settings = {**asdict(model_options), **data_settings(options)}
     fabric = launch(training)
     train, val, test = (load(options, split) for split in ("train", "val", "test"))
     torch.manual_seed(seed)
@@ -168,7 +172,7 @@ def finished(options: Namespace, row: str, seed: int) -> dict[str, Any] | None:
     outcome = json.loads(path.read_text())
     training, model = described(options, row, seed)
     free = {"accelerator", "devices", "num_workers", "resume"}
-    wanted = {**asdict(training), **asdict(model), "num_frames": options.num_frames}
+    wanted = {**asdict(training), **asdict(model), **data_settings(options)}
     for name, value in wanted.items():
         before = outcome["settings"].get(name, value)
         if name not in free and before != value:

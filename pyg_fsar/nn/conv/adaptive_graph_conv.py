@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pyg_fsar.nn.conv.checks import check_learned_graph
 from pyg_fsar.nn.conv.spatial_graph_conv import SpatialGraphConv
 
 __all__ = ["AdaptiveGraphConv"]
@@ -79,16 +80,7 @@ class AdaptiveGraphConv(nn.Module):
         Raises:
             ValueError: If shapes do not fit together, or ``adj`` is no dense adjacency.
         """
-        if x.dim() != 4 or x.shape[-2:] != (self.learned.size(-1), self.in_channels):
-            raise ValueError(
-                f"x must be bodies [B, T, {self.learned.size(-1)}, {self.in_channels}] (joints, "
-                f"channels), got {list(x.shape)}"
-            )
-        if not adj.is_floating_point() or adj.shape != self.learned.shape:
-            raise ValueError(
-                f"the learned graph joins all joints, so adj must be a dense adjacency "
-                f"{list(self.learned.shape)}, got {adj.dtype} {list(adj.shape)}"
-            )
+        check_learned_graph(x, adj, self.learned, self.in_channels)
         return self.conv(x, adj + self.learned + self.similarity(x))
 
     def similarity(self, x: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pyg_fsar.nn.conv.checks import check_learned_graph
+
 __all__ = ["CTRGraphConv"]
 
 
@@ -87,16 +89,7 @@ class CTRGraphConv(nn.Module):
         Raises:
             ValueError: If shapes do not fit together, or ``adj`` is no dense adjacency.
         """
-        if x.dim() != 4 or x.shape[-2:] != (self.learned.size(-1), self.in_channels):
-            raise ValueError(
-                f"x must be bodies [B, T, {self.learned.size(-1)}, {self.in_channels}] (joints, "
-                f"channels), got {list(x.shape)}"
-            )
-        if not adj.is_floating_point() or adj.shape != self.learned.shape:
-            raise ValueError(
-                f"the learned graph joins all joints, so adj must be a dense adjacency "
-                f"{list(self.learned.shape)}, got {adj.dtype} {list(adj.shape)}"
-            )
+        check_learned_graph(x, adj, self.learned, self.in_channels)
         # One small product for every body, subset and channel, with the channels before the frames.
         values = self.value(x).unflatten(-1, (self.num_subsets, -1)).permute(0, 3, 4, 1, 2)
         out = (values @ self.topology(x, adj)).sum(dim=1)
