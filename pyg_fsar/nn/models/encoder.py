@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from pyg_fsar.nn.drop_edge import DropEdge
@@ -85,7 +86,8 @@ class SkeletonEncoder(PretrainedModule):
 
         Raises:
             ValueError: If the input has another number of axes, joints or channels than the encoder
-                was made for, or too few frames for its temporal strides.
+                was made for, no bodies, or too few frames for its temporal strides; or if either
+                it or the encoder is in double precision and the other is not.
         """
         self.check_input(x)
         if self.input_norm is not None:
@@ -108,9 +110,10 @@ class SkeletonEncoder(PretrainedModule):
             ValueError: As :meth:`forward`.
         """
         name = type(self).__name__
-        if x.dim() != 4 or x.size(1) == 0:
+        if x.dim() != 4 or x.size(0) == 0 or x.size(1) == 0:
             raise ValueError(
-                f"{name} expected bodies [B, T, V, C] with at least one frame, got {list(x.shape)}"
+                f"{name} expected bodies [B, T, V, C], at least one with at least one frame, got "
+                f"{list(x.shape)}; leave out batches and clips that are empty"
             )
         if x.size(-1) != self.in_channels:
             raise ValueError(
@@ -123,6 +126,17 @@ class SkeletonEncoder(PretrainedModule):
                 f"input of {name} has {x.size(1)} frames, but its temporal strides need at least "
                 f"{self.stride}; resample clips to more (pyg_fsar.transforms.ResampleFrames) or "
                 "make it with smaller strides"
+            )
+        weight = next(self.parameters(), None)
+        # Other types may differ, since autocast joins them, but never double with another.
+        if (
+            weight is not None
+            and x.dtype != weight.dtype
+            and torch.float64 in (x.dtype, weight.dtype)
+        ):
+            raise ValueError(
+                f"input of {name} is {x.dtype}, its weights are {weight.dtype}; convert one to the "
+                f"type of the other, the input with .to({weight.dtype})"
             )
 
     def __repr__(self) -> str:

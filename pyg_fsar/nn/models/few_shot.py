@@ -24,10 +24,10 @@ class FewShotModel(PretrainedModule):
             :class:`~pyg_fsar.nn.MultiStream` each get a copy and their logits are added, see
             :class:`~pyg_fsar.nn.MultiStreamMatcher`.
         penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`; the matcher's
-            own if not given. As in Ma et al. (ECCV 2022) its values for the prototypes and for the
-            queries are added; for the support clips in place of prototypes if clips differ in
-            length. It gets the streams of a :class:`~pyg_fsar.nn.MultiStream` as frames of their
-            own.
+            own if not given. It counts in training only. As in Ma et al. (ECCV 2022) its values for
+            the prototypes and for the queries are added; for the support clips in place of
+            prototypes if clips differ in length. It gets the streams of a
+            :class:`~pyg_fsar.nn.MultiStream` as frames of their own.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -111,7 +111,7 @@ class FewShotModel(PretrainedModule):
             - **body_to_clip:** ``[M]``
             - **support_y:** ``[S]``
             - **lengths:** ``[S + Q]``
-            - **output:** ``[Q, N]`` and a scalar, 0 without a regulariser
+            - **output:** ``[Q, N]`` and a scalar, 0 in evaluation and without a regulariser
 
         Raises:
             ValueError: If clips differ in length and the encoder changes the number of frames.

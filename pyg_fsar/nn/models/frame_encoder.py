@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from functools import partial
 from typing import Any
@@ -32,7 +33,9 @@ class FrameEncoder(SkeletonEncoder):
         out_channels: Size of each output joint; found by a trial run if not given.
         num_temporal: Number of temporal convolutions with residual that follow.
         norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every graph convolution
-            within ``gnn`` gets a copy right after it, as in :class:`~pyg_fsar.nn.STGCN`.
+            within ``gnn`` gets a copy right after it. What you
+            gave then stays without a norm: the encoder's own ``gnn`` is a copy of it that shares
+            its weights, and holds what a forward pass records, such as a rank loss.
         drop_edge: Share of bones dropped in training. All frames and convolutions lack the same
             bones.
 
@@ -41,9 +44,10 @@ class FrameEncoder(SkeletonEncoder):
         - **output:** :math:`(B, T, V, C')`
 
     Raises:
-        ValueError: If a convolution caches its edges, the number of temporal convolutions is
-            negative, the norm is unknown or ``gnn`` has no convolution for it to follow, or
-            ``drop_edge`` is no probability.
+        ValueError: If a convolution caches its edges, ``gnn`` fails in the trial run, as with
+            another number of channels, the number of temporal convolutions is negative, the norm
+            is unknown or ``gnn`` has no convolution for it to follow, or ``drop_edge`` is no
+            probability.
 
     Example:
         >>> encoder = FrameEncoder(torch_geometric.nn.GAT(3, 64, num_layers=3), "ntu25")
@@ -65,7 +69,7 @@ class FrameEncoder(SkeletonEncoder):
     ) -> None:
         super().__init__(
             skeleton,
-            in_channels or _own_in_channels(gnn),
+            in_channels or _own_in_channels(gnn) or 3,
             out_channels or 0,
             input_norm=None,
             drop_edge=drop_edge,
@@ -77,7 +81,8 @@ class FrameEncoder(SkeletonEncoder):
             )
         if num_temporal < 0:
             raise ValueError(f"num_temporal must be 0 or more, got {num_temporal}")
-        self.gnn = gnn
+        # A norm hooks into the convolutions, which must not reach other users of the same module.
+        self.gnn = gnn if norm is None and not _norm_hooks(gnn) else _twin(gnn)
         self.register_buffer("edge_index", self.skeleton.edge_index(), persistent=False)
         self._takes_batch = "batch" in inspect.signature(gnn.forward).parameters
         if out_channels is None:
@@ -117,7 +122,7 @@ class FrameEncoder(SkeletonEncoder):
             )
         out = out.view(*x.shape[:3], -1)
         for temporal in self.temporal:
-            out = (out + temporal(out)).relu()
+            out = temporal(out, residual=out, relu=True)
         return out
 
     def _encode_frames(self, frames: Tensor, edge_index: Tensor) -> Tensor:
@@ -132,12 +137,22 @@ class FrameEncoder(SkeletonEncoder):
 
     @torch.no_grad()
     def _trial_out_channels(self) -> int:
-        training = self.gnn.training
+        modes = [(module, module.training) for module in self.gnn.modules()]
         self.gnn.eval()  # so that batch norms learn nothing from the trial
         like = next((p for p in self.gnn.parameters() if p.is_floating_point()), torch.empty(0))
-        frame = torch.zeros(1, self.skeleton.num_joints, self.in_channels, dtype=like.dtype)
-        out = self._encode_frames(frame, self.edge_index)
-        self.gnn.train(training)
+        size = (1, self.skeleton.num_joints, self.in_channels)
+        frame = torch.zeros(size, dtype=like.dtype, device=like.device)
+        try:
+            out = self._encode_frames(frame, self.edge_index.to(like.device))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.gnn} failed on a trial frame with in_channels={self.in_channels}: {error}; "
+                "give the number of channels that it takes, in_channels="
+                f"{_own_in_channels(self.gnn) or '...'}, or out_channels=... to go without a trial"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
         return out.size(-1)
 
     def __repr__(self) -> str:
@@ -147,17 +162,39 @@ class FrameEncoder(SkeletonEncoder):
         )
 
 
-def _own_in_channels(gnn: nn.Module) -> int:
+def _own_in_channels(gnn: nn.Module) -> int | None:
     # -1 and tuples are PyG's ways to leave the number open.
     own = getattr(gnn, "in_channels", None)
-    return own if isinstance(own, int) and own > 0 else 3
+    return own if isinstance(own, int) and own > 0 else None
 
 
 def _graph_convs(module: nn.Module) -> list[MessagePassing]:
-    """The outermost graph convolutions within a module."""
+    """The outermost graph convolutions within a module, each once."""
     if isinstance(module, MessagePassing):
         return [module]
-    return [conv for child in module.children() for conv in _graph_convs(child)]
+    return list(dict.fromkeys(conv for child in module.children() for conv in _graph_convs(child)))
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """A copy with hooks of its own, without those of other encoders' norms, but with the same
+    parameters and buffers wherever they are moved.
+    """
+    shared: list[Any] = [*module.parameters(), *module.buffers()]
+    for part in module.modules():
+        shared += [part._parameters, part._buffers]
+    twin = copy.deepcopy(module, {id(item): item for item in shared})
+    for hooks, key in _norm_hooks(twin):
+        del hooks[key]
+    return twin
+
+
+def _norm_hooks(gnn: nn.Module) -> list[tuple[dict[int, Any], int]]:
+    return [
+        (conv._forward_hooks, key)
+        for conv in _graph_convs(gnn)
+        for key, hook in conv._forward_hooks.items()
+        if isinstance(hook, partial) and hook.func is _normalise
+    ]
 
 
 def _normalise(

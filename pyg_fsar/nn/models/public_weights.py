@@ -40,7 +40,10 @@ CLASSIFIERS = ("fcn.", "cls_head.")
 
 
 def stgcn_from_public(
-    state_dict: Mapping[str, Any], skeleton: str | Skeleton = "ntu25", **options: Any
+    state_dict: Mapping[str, Any],
+    skeleton: str | Skeleton = "ntu25",
+    gcn_adaptive: str | None = None,
+    **options: Any,
 ) -> STGCN:
     r"""An :class:`~pyg_fsar.nn.STGCN` that computes what a public checkpoint's model does.
 
@@ -57,34 +60,44 @@ def stgcn_from_public(
     Args:
         state_dict: The checkpoint, ``torch.load(path, weights_only=True)``.
         skeleton: Layout of the joints, or its registered name.
+        gcn_adaptive: ``"importance"`` if a checkpoint of PYSKL was trained with that setting, but
+            is refused as one of ``"offset"``. Both store a matrix ``PA``; without this argument it
+            is told by its entries where there is no bone, which training leaves equal if ``PA`` is
+            multiplied with the adjacency, and makes differ if it is added.
         **options: Further arguments of :class:`~pyg_fsar.nn.STGCN`, such as ``dropout``; or
             ``plan``, if strides are other ones, and ``strategy``, if no adjacency is stored.
 
     Raises:
         ValueError: If something in the checkpoint has no equal in :class:`~pyg_fsar.nn.STGCN`,
-            naming its keys.
+            naming its keys, or ``gcn_adaptive`` has none.
 
     Example:
         >>> state_dict = torch.load("st_gcn.pth", weights_only=True)
         >>> encoder = stgcn_from_public(state_dict, "ntu25", dropout=0.5)
     """
+    if gcn_adaptive not in ("importance", None):
+        raise ValueError(
+            f"gcn_adaptive='{gcn_adaptive}' has no equal in STGCN, which can only weigh bones; "
+            "give 'importance' or leave it out"
+        )
     given = Skeleton.get(skeleton)
-    state = _renamed(state_dict)
+    state, keys = _renamed(state_dict)
     num_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
     for name in ("spatial", "temporal.conv"):
         for number in range(num_blocks):
             if f"blocks.{number}.{name}.weight" not in state:
                 raise ValueError(f"the checkpoint lacks the {name} weights of block {number}")
-    adjacency = _one_adjacency(state, num_blocks)
-    if adjacency is not None:
-        given.check_joints(adjacency.size(-1), "the checkpoint")
-        given, options["strategy"] = _find_partition(adjacency, given)
+    stored = _pop_adjacency(state, keys)
+    if stored is not None:
+        given.check_joints(stored[1].size(-1), "the checkpoint")
+        given, options["strategy"] = _find_partition(*stored, given)
     elif "strategy" not in options:
         raise ValueError("the checkpoint has no adjacency; give strategy=..., its partition")
-    _refuse_offsets(state, adjacency, num_blocks)
-    num_subsets = len(given.adjacency(options["strategy"]))
+    adjacency = given.adjacency(options["strategy"])
+    if gcn_adaptive is None:
+        _refuse_offsets(state, keys, adjacency)
     for number in range(num_blocks):
-        _split_subsets(state, number, num_subsets)
+        _split_subsets(state, keys, number, len(adjacency))
 
     if "input_norm.weight" not in state:
         options.setdefault("input_norm", None)
@@ -107,31 +120,35 @@ def stgcn_from_public(
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
+        named = re.sub(r"[\w.]+\w", lambda name: keys.get(name[0], name[0]), str(error))
         raise ValueError(
-            f"the checkpoint does not fit {model}, named as here: {error}\nGive another skeleton "
-            "or plan; a data_bn of twice the size takes two bodies at once, which has no equal here"
+            f"the checkpoint does not fit {model}; keys that it lacks are named as here: {named}\n"
+            "Give another skeleton or plan; a data_bn of twice the size takes two bodies at once, "
+            "which has no equal here"
         ) from error
     return model.eval()
 
 
-def _renamed(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state under our names, without prefixes and classifiers."""
+def _renamed(state_dict: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state under our names without classifiers, and the checkpoint's key of each."""
     state = state_dict.get("state_dict", state_dict)
+    outer = ""
     for prefix in ("module.", "backbone."):
-        if any(key.startswith(prefix) for key in state):
-            state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    renamed, unknown = {}, []
-    for key, value in state.items():
-        if key.startswith(CLASSIFIERS):
+        if any(key.startswith(outer + prefix) for key in state):
+            outer += prefix
+    renamed, keys, unknown = {}, {}, []
+    for full, value in state.items():
+        key = full.removeprefix(outer)
+        if not full.startswith(outer) or key.startswith(CLASSIFIERS):
             continue
         for theirs, ours in NAMES:
             rest = f"(?P<rest>{WEIGHT if theirs.endswith('.') else ''})"
             name, found = re.subn(f"^{theirs}{rest}$", rf"{ours}\g<rest>", key)
             if found:
-                renamed[name] = value
+                renamed[name], keys[name] = value, full
                 break
         else:
-            unknown.append(key)
+            unknown.append(full)
     if unknown or not any(key.startswith("blocks.") for key in renamed):
         raise ValueError(
             f"{', '.join(unknown[:5]) or 'an empty checkpoint'}{', ...' if unknown[5:] else ''}: "
@@ -139,25 +156,24 @@ def _renamed(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
             "and tcn.branches to tcn_type='mstcn', as in ST-GCN++; other networks than ST-GCN "
             "cannot be read"
         )
-    return renamed
+    return renamed, keys
 
 
-def _one_adjacency(state: dict[str, Tensor], num_blocks: int) -> Tensor | None:
+def _pop_adjacency(state: dict[str, Tensor], keys: dict[str, str]) -> tuple[str, Tensor] | None:
     """Take the adjacency out of the state, where PYSKL has it once in every block."""
-    adjacencies = [
-        state.pop(key)
-        for key in ("adjacency", *(f"adjacency.{number}" for number in range(num_blocks)))
-        if key in state
-    ]
-    if any(not torch.equal(adjacency, adjacencies[0]) for adjacency in adjacencies):
-        raise ValueError(
-            "gcn.*.gcn.A differ from block to block, so they were learned (gcn_adaptive='init'); "
-            "STGCN has one adjacency and can only weigh its bones"
-        )
+    names = [name for name in state if name.startswith("adjacency")]
+    adjacencies = [(keys[name], state.pop(name)) for name in names]
+    for key, adjacency in adjacencies:
+        first, other = adjacencies[0]
+        if not torch.equal(adjacency, other):
+            raise ValueError(
+                f"{key} is not {first}, so both were learned (gcn_adaptive='init'); STGCN has one "
+                "adjacency and can only weigh its bones"
+            )
     return adjacencies[0] if adjacencies else None
 
 
-def _find_partition(adjacency: Tensor, skeleton: Skeleton) -> tuple[Skeleton, str]:
+def _find_partition(key: str, adjacency: Tensor, skeleton: Skeleton) -> tuple[Skeleton, str]:
     """The skeleton and the strategy that give an adjacency; its bones if not the skeleton's."""
     child, parent = (adjacency.sum(dim=0) + adjacency.sum(dim=0).t()).triu(1).nonzero().t()
     other = replace(
@@ -174,39 +190,41 @@ def _find_partition(adjacency: Tensor, skeleton: Skeleton) -> tuple[Skeleton, st
             if ours.shape == adjacency.shape and torch.allclose(ours, adjacency.to(ours)):
                 return candidate, strategy
     raise ValueError(
-        f"the adjacency of the checkpoint (A, or gcn.*.gcn.A) is none of {', '.join(STRATEGIES)} "
-        "around the skeleton's centre; it was learned (of PYSKL gcn_adaptive='init'), reaches "
-        "farther than one bone, or is normalised otherwise (of PYSKL mode='spatial')"
+        f"{key}, the adjacency of the checkpoint, is none of {', '.join(STRATEGIES)} around the "
+        "skeleton's centre; it was learned (of PYSKL gcn_adaptive='init'), reaches farther than "
+        "one bone, or is normalised otherwise (of PYSKL mode='spatial')"
     )
 
 
-def _refuse_offsets(state: dict[str, Tensor], adjacency: Tensor | None, num_blocks: int) -> None:
+def _refuse_offsets(state: dict[str, Tensor], keys: dict[str, str], adjacency: Tensor) -> None:
     """Refuse learned matrices that are added to the adjacency instead of multiplied with it.
 
     PYSKL gives both one name. One that is multiplied gets no gradient where there is no bone, so
     all its entries there stay equal, as they began; one that is added has random ones.
     """
-    for number in range(num_blocks):
-        weights = state.get(f"edge_importance.{number}")
-        if weights is None or adjacency is None or not (adjacency == 0).any():
+    for name, weights in state.items():
+        if not keys[name].endswith("gcn.PA") or weights.shape != adjacency.shape:
             continue
         unused = weights[adjacency == 0]
-        if unused.max() - unused.min() > 1e-3 * unused.abs().max():
+        if unused.numel() and unused.max() - unused.min() > 1e-3 * unused.abs().max():
             raise ValueError(
-                f"gcn.{number}.gcn.PA is not constant where there is no bone, so it is added to "
-                "the adjacency (gcn_adaptive='offset'); STGCN can only weigh bones"
+                f"{keys[name]} is not constant where there is no bone, as if it were added to the "
+                "adjacency (gcn_adaptive='offset'), but STGCN can only weigh bones; if it was "
+                "multiplied all the same, give gcn_adaptive='importance'"
             )
 
 
-def _split_subsets(state: dict[str, Tensor], number: int, num_subsets: int) -> None:
+def _split_subsets(
+    state: dict[str, Tensor], keys: dict[str, str], number: int, num_subsets: int
+) -> None:
     """Give a 1 x 1 convolution to all subsets, ``[K * C', C, 1, 1]``, our shape ``[K, C, C']``."""
     weight, bias = f"blocks.{number}.spatial.weight", f"blocks.{number}.spatial.bias"
     channels = state[f"blocks.{number}.temporal.conv.weight"].size(1)
     if state[weight].size(0) != num_subsets * channels:
         raise ValueError(
-            f"the graph convolution of block {number} has weights {list(state[weight].shape)}, not "
-            f"{channels} rows for each of {num_subsets} subsets; PYSKL's gcn_conv_pos='post' has "
-            "no equal in STGCN"
+            f"{keys[weight]}, the graph convolution of block {number}, has weights "
+            f"{list(state[weight].shape)}, not {channels} rows for each of {num_subsets} subsets; "
+            "PYSKL's gcn_conv_pos='post' has no equal in STGCN"
         )
     state[weight] = state[weight].flatten(1).unflatten(0, (num_subsets, channels)).mT
     if bias in state:

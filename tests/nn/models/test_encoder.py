@@ -72,12 +72,38 @@ def test_channel_norm_keeps_the_proportions_of_joints() -> None:
         ((2, 3, 4, 17), r"\[B, T, V, C\] with 3 channels.*if these are the axes"),
         ((4, 17, 3), r"\[B, T, V, C\]"),
         ((2, 0, 17, 3), "at least one frame"),
+        ((0, 4, 17, 3), r"\[B, T, V, C\], at least one.*\[0, 4, 17, 3\]; leave out.*empty"),
         ((2, 1, 17, 3), r"Halves has 1 frames.*at least 2.*ResampleFrames.*smaller strides"),
     ],
 )
 def test_refuses_what_does_not_fit(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Halves()(torch.randn(shape))
+
+
+@pytest.mark.parametrize("mine", [torch.float64, torch.float32])
+def test_refuses_double_precision_on_one_side(mine: torch.dtype) -> None:
+    other = torch.float32 if mine == torch.float64 else torch.float64
+    model, x = Halves().to(mine), torch.randn(2, 4, 17, 3)
+    with pytest.raises(ValueError, match=rf"input of Halves is {other}.* \.to\({mine}\)"):
+        model(x.to(other))
+    assert model(x.to(mine)).dtype == mine
+
+
+def test_takes_other_precisions_under_autocast() -> None:
+    model, x = Halves(input_norm=None), torch.randn(2, 4, 17, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(x.bfloat16()), model(x), rtol=0.1, atol=0.01)
+        with pytest.raises(ValueError, match="float64"):
+            model(x.double())
+
+
+def test_checks_compile_whole() -> None:
+    torch.compiler.reset()
+    model, x = Halves().eval(), torch.randn(2, 4, 17, 3)
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
+    torch.testing.assert_close(compiled(x), model(x))
+    torch.testing.assert_close(compiled(x[:1]), model(x[:1]))
 
 
 def test_refuses_unknown_options() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +50,44 @@ def test_trial_run_leaves_no_trace() -> None:
     assert not encoder.gnn.norms[0].module.running_mean.any()
 
 
+def test_trial_run_keeps_the_mode_of_every_part() -> None:
+    model = gnn.GCN(3, 8, num_layers=2, norm="batch_norm")
+    model.norms.eval()  # frozen statistics in a model that is trained
+    FrameEncoder(model, SKELETON)
+    assert model.training and model.convs[0].training
+    assert not any(part.training for part in model.norms.modules())
+
+
+def test_trial_run_is_where_the_model_is() -> None:
+    encoder = FrameEncoder(gnn.SAGEConv(3, 8).to("meta"), SKELETON)
+    assert encoder.out_channels == 8
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "cure"),
+    [
+        (
+            gnn.GCNConv(4, 8),
+            {"in_channels": 3},
+            "in_channels=3: .*, in_channels=4, or out_channels",
+        ),
+        (
+            gnn.EdgeConv(nn.Linear(8, 8)),
+            {},
+            r"in_channels=3: .*, in_channels=\.\.\., or out_channels",
+        ),
+        (gnn.GAT(4, 8, num_layers=2), {"in_channels": 5}, "in_channels=5: .*, in_channels=4,"),
+    ],
+)
+def test_refuses_other_channels(model: nn.Module, options: dict[str, int], cure: str) -> None:
+    with pytest.raises(ValueError, match=cure) as caught:
+        FrameEncoder(model, SKELETON, **options)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert str(caught.value.__cause__) in str(caught.value)
+    assert all(part.training for part in model.modules())
+    assert FrameEncoder(model, SKELETON, in_channels=4).out_channels == 8
+
+
 def test_temporal_convolutions_follow() -> None:
     encoder = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=2)
     x = torch.randn(2, 11, 17, 3, requires_grad=True)
@@ -64,6 +103,11 @@ def test_temporal_convolutions_follow() -> None:
 def test_temporal_convolutions_take_few_frames(frames: int) -> None:
     encoder = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=2)
     assert encoder(torch.randn(3, frames, 17, 3)).shape == (3, frames, 17, 8)
+
+
+class Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
 
 
 class WithAttention(nn.Module):
@@ -110,6 +154,8 @@ def test_refuses_what_does_not_fit() -> None:
         wrong(torch.randn(2, 5, 17, 3))
     with pytest.raises(ValueError, match="at least one frame"):
         encoder(torch.randn(2, 0, 17, 3))
+    with pytest.raises(ValueError, match="at least one with"):
+        encoder(torch.randn(0, 5, 17, 3))
     with pytest.raises(ValueError, match="num_temporal must be 0 or more, got -1"):
         FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=-1)
     with pytest.raises(ValueError, match="cached=False"):
@@ -133,6 +179,63 @@ def test_every_model_takes_a_norm_and_drops_bones(name: str) -> None:
         assert_encoder(encoder, SKELETON, num_frames=4)
     spread = encoder.eval()(torch.randn(2, 4, 17, 3)).square().sum(-1).mean(-1)
     torch.testing.assert_close(spread, torch.ones(2, 4), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", list(GNNS))
+def test_a_norm_leaves_the_given_model_as_it_is(name: str, tmp_path: Path) -> None:
+    model = GNNS[name]()
+    without = FrameEncoder(model, SKELETON).eval()
+    assert without.gnn is model
+    x = torch.randn(2, 5, 17, 3)
+    before = without(x)
+    first = FrameEncoder(model, SKELETON, norm=nn.LayerNorm(8)).eval()
+    nn.init.constant_(first.norms[0].weight, 2.0)
+    normed = first(x)
+    assert not torch.allclose(normed, before, atol=1e-2)
+    second = FrameEncoder(model, SKELETON, norm="pairnorm").eval()
+    torch.testing.assert_close(without(x), before)
+    torch.testing.assert_close(first(x), normed)
+
+    first.save_pretrained(tmp_path)
+    for again in (model, second.gnn):  # one with norms of its own, which do not pile up
+        loaded = FrameEncoder.from_pretrained(tmp_path, gnn=again, norm=nn.LayerNorm(8))
+        torch.testing.assert_close(loaded(x), normed)
+        torch.testing.assert_close(FrameEncoder(again, SKELETON).eval()(x), before)
+    torch.testing.assert_close(without(x), before)
+
+
+def test_a_norm_shares_the_weights_of_the_given_model() -> None:
+    model = gnn.GCN(3, 8, num_layers=2, norm="batch_norm", jk="lstm")
+    encoder = FrameEncoder(model, SKELETON, norm="pairnorm")
+    x = torch.randn(2, 5, 17, 3)
+    for mine, its in ((model, encoder.gnn), (model.double(), encoder.double().gnn)):
+        for name, weight in mine.state_dict(keep_vars=True).items():
+            assert weight is its.state_dict(keep_vars=True)[name], name
+    encoder(x.double()).square().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    assert not encoder.eval()(x.double()).any()
+    twin = copy.deepcopy(encoder)
+    assert not {*map(id, twin.parameters())} & {*map(id, model.parameters())}
+
+
+def test_a_convolution_used_twice_gets_one_norm() -> None:
+    conv = gnn.SAGEConv(3, 8)
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.ModuleList([conv]), nn.ModuleList([conv])
+
+        def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+            return self.one[0](x, edge_index) + self.two[0](x, edge_index)
+
+    x = torch.randn(2, 5, 17, 3)
+    encoder = FrameEncoder(Twice(), SKELETON, norm=Doubled())
+    assert len(encoder.norms) == 1
+    torch.testing.assert_close(encoder(x), 4 * FrameEncoder(conv, SKELETON)(x))
 
 
 def test_norms_with_weights_are_copies_and_go_along_with_the_encoder() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -44,6 +44,21 @@ def partition(bones: Sequence[tuple[int, int]], size: int, center: int) -> Tenso
     return adjacency
 
 
+def public_partition(strategy: str, name: str) -> Tensor:
+    """The three partitions of yysijie/st-gcn."""
+    skeleton = Skeleton.get(name)
+    if strategy == "spatial":
+        return partition(skeleton.bones, skeleton.num_joints, skeleton.center)
+    near = torch.eye(skeleton.num_joints)
+    for i, j in skeleton.bones:
+        near[i, j] = near[j, i] = 1
+    both = near / near.sum(dim=0)
+    if strategy == "uniform":
+        return both.unsqueeze(0)
+    themselves = both.diagonal().diag()
+    return torch.stack([themselves, both - themselves])
+
+
 class GraphConv(nn.Module):
     def __init__(self, width: int, channels: int, subsets: int) -> None:
         super().__init__()
@@ -58,9 +73,11 @@ class GraphConv(nn.Module):
 class STGCNUnit(nn.Module):
     """A block with the names of yysijie/st-gcn."""
 
-    def __init__(self, width: int, channels: int, stride: int, first: bool, kernel: int) -> None:
+    def __init__(
+        self, width: int, channels: int, stride: int, first: bool, kernel: int, subsets: int
+    ) -> None:
         super().__init__()
-        self.gcn = GraphConv(width, channels, 3)
+        self.gcn = GraphConv(width, channels, subsets)
         self.tcn = nn.Sequential(
             nn.BatchNorm2d(channels),
             nn.ReLU(),
@@ -97,7 +114,7 @@ class PublicSTGCN(nn.Module):
         self.data_bn = nn.BatchNorm1d(channels * adjacency.size(-1))
         widths = [channels, *(width for width, _ in WIDTHS)]
         self.st_gcn_networks = nn.ModuleList(
-            STGCNUnit(widths[number], width, stride, number == 0, kernel)
+            STGCNUnit(widths[number], width, stride, number == 0, kernel, len(adjacency))
             for number, (width, stride) in enumerate(WIDTHS)
         )
         if importance:
@@ -210,6 +227,17 @@ def trained(model: nn.Module, x: Tensor) -> nn.Module:
     return model.eval()
 
 
+def randomised(model: nn.Module, kept: str) -> nn.Module:
+    """A model of random state, but for its adjacency."""
+    state = model.state_dict()
+    for key, value in state.items():
+        if value.is_floating_point() and key.split(".")[-1] != kept:
+            value.copy_(
+                torch.rand_like(value) + 0.5 if "_var" in key else 0.3 * torch.randn_like(value)
+            )
+    return model.eval()
+
+
 def skeleton_parts(name: str, bones: Any = None) -> tuple[Skeleton, Tensor]:
     skeleton = Skeleton.get(name)
     return skeleton, partition(bones or skeleton.bones, skeleton.num_joints, skeleton.center)
@@ -235,6 +263,30 @@ def test_stgcn(name: str, channels: int, kernel: int, importance: bool) -> None:
     assert encoder.blocks[1].dropout.p == 0.3
     assert bool(encoder.edge_importance) is importance
     assert torch.equal(encoder.adjacency, skeleton.adjacency("spatial_stgcn"))
+    assert_same_function(encoder, model, x)
+
+
+WRAPPINGS: dict[str, Callable[[dict[str, Tensor]], dict[str, Any]]] = {
+    "plain": lambda state: state,
+    "parallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "recipe": lambda state: {"epoch": 3, "state_dict": state},
+    "both": lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("strategy", ["uniform", "distance", "spatial"])
+@pytest.mark.parametrize("name", ["ntu25", "openpose18"])
+def test_stgcn_of_random_state(name: str, strategy: str, wrapping: str) -> None:
+    # Where there is no bone, edge importance has no effect, whatever it is.
+    adjacency = public_partition(strategy, name)
+    model = randomised(PublicSTGCN(adjacency, 3, True), kept="A")
+    x = torch.randn(2, 3, 13, adjacency.size(-1))
+    state = WRAPPINGS[wrapping](model.state_dict())
+    assert_same_function(stgcn_from_public(state, name), model, x)
+    without = {key: value for key, value in model.state_dict().items() if key != "A"}
+    strategy = "spatial_stgcn" if strategy == "spatial" else strategy
+    encoder = stgcn_from_public(WRAPPINGS[wrapping](without), name, strategy=strategy)
     assert_same_function(encoder, model, x)
 
 
@@ -283,20 +335,49 @@ def test_own_strides() -> None:
     assert_same_function(encoder, model, x)
 
 
-@pytest.mark.parametrize("adaptive", ["init", "offset"])
-def test_refuses_learned_adjacencies(adaptive: str) -> None:
+def test_pyskl_of_random_state_if_told_that_weights_multiply() -> None:
+    _, adjacency = skeleton_parts("coco17")
+    model = randomised(PYSKLSTGCN(adjacency, 3), kept="A")
+    state = recognizer(model)
+    with pytest.raises(ValueError, match=r"backbone\.gcn\.0\.gcn\.PA.*gcn_adaptive='importance'"):
+        stgcn_from_public(state, "coco17")
+    encoder = stgcn_from_public(state, "coco17", gcn_adaptive="importance")
+    assert_same_function(encoder, model, torch.randn(2, 3, 9, 17))
+    with pytest.raises(ValueError, match="gcn_adaptive='offset' has no equal in STGCN"):
+        stgcn_from_public(state, "coco17", gcn_adaptive="offset")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.backbone."])
+@pytest.mark.parametrize(
+    ("adaptive", "message"),
+    [
+        ("init", r"gcn\.1\.gcn\.A is not {}gcn\.0\.gcn\.A, .*'init'"),
+        ("offset", r"gcn\.0\.gcn\.PA is not constant.*'offset'"),
+    ],
+)
+def test_refuses_learned_adjacencies(adaptive: str, message: str, prefix: str) -> None:
     _, adjacency = skeleton_parts("coco17")
     x = torch.randn(2, 3, 9, 17)
     model = trained(PYSKLSTGCN(adjacency, 3, adaptive), x)
-    with pytest.raises(ValueError, match=rf"gcn\..*A.*{adaptive}"):
-        stgcn_from_public(model.state_dict(), "coco17")
+    state = {prefix + key: value for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"^{prefix}{message.format(prefix)}"):
+        stgcn_from_public(state, "coco17")
 
 
-def test_refuses_other_partitions() -> None:
+def test_refuses_offsets_without_a_stored_adjacency() -> None:
     _, adjacency = skeleton_parts("coco17")
-    other = torch.rand_like(adjacency)
-    with pytest.raises(ValueError, match="is none of uniform, distance"):
-        stgcn_from_public(PublicSTGCN(other, 3, True).state_dict(), "coco17")
+    model = trained(PYSKLSTGCN(adjacency, 3, "offset"), torch.randn(2, 3, 9, 17))
+    state = {k: v for k, v in model.state_dict().items() if not k.endswith("gcn.A")}
+    with pytest.raises(ValueError, match=r"^gcn\.0\.gcn\.PA is not constant"):
+        stgcn_from_public(state, "coco17", strategy="spatial_stgcn")
+
+
+@pytest.mark.parametrize(("network", "key"), [(PublicSTGCN, "A"), (PYSKLSTGCN, r"gcn\.0\.gcn\.A")])
+def test_refuses_other_partitions(network: Any, key: str) -> None:
+    other = torch.rand(3, 17, 17)
+    state = {f"module.{k}": v for k, v in network(other, 3, None).state_dict().items()}
+    with pytest.raises(ValueError, match=rf"^module\.{key}, .* is none of uniform, distance"):
+        stgcn_from_public(state, "coco17")
 
 
 @pytest.mark.parametrize(
@@ -329,8 +410,8 @@ def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"(?s)does not fit.*blocks\.2\.spatial_norm\.bias"):
         stgcn_from_public({k: v for k, v in state.items() if k != "gcn.2.gcn.bn.bias"}, "coco17")
     two_bodies = nn.BatchNorm1d(2 * 3 * 17).state_dict(prefix="data_bn.")
-    with pytest.raises(ValueError, match="takes two bodies at once"):
+    with pytest.raises(ValueError, match=r"(?s)for data_bn\.weight: .*takes two bodies at once"):
         stgcn_from_public({**state, **two_bodies}, "coco17")
     post = {"gcn.0.gcn.conv.weight": torch.zeros(4, 9, 1, 1)}
-    with pytest.raises(ValueError, match=r"block 0 has weights \[4, 9, 1, 1\].*conv_pos='post'"):
+    with pytest.raises(ValueError, match=r"^gcn\.0\.gcn\.conv\.weight, .*\[4, 9, 1, 1\].*'post'"):
         stgcn_from_public({**state, **post}, "coco17")
