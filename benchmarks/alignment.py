@@ -41,8 +41,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from pyg_fsar.kernels import use_backend
 from pyg_fsar.matching import dtw, otam, soft_dtw
-from pyg_fsar.matching.kernels import use_backend
 
 # The recursion (cost, gamma, free_ends) -> total of each pair, free ends as in OTAM.
 Recursion = Callable[[Tensor, float, bool], Tensor]
@@ -326,8 +326,8 @@ def benchmark(methods: tuple[Method, ...], args: argparse.Namespace) -> None:
             for name in seconds.keys() & set(ours) if fastest else ():
                 cells[f"{name} times"] = f"{fastest / seconds[name]:.1f}"
             if "triton" in seconds:
-                # Costs in and three weights out; then these in and the gradient out.
-                moved = 16 * method.cells(frames) * len(pairs.cost) * (1 + with_backward)
+                # Costs in; for a gradient also three weights out and in, and the gradient out.
+                moved = (32 if with_backward else 4) * method.cells(frames) * len(pairs.cost)
                 cells["copies"] = f"{seconds['triton'] / (moved * per_byte):.1f}"
             passes = "both" if with_backward else "forward"
             label = f"{method.name} {len(pairs.cost)} x {frames} x {frames}, {passes}"

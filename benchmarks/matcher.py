@@ -30,7 +30,7 @@ from _episode import (
 )
 from torch import Tensor, nn
 
-from pyg_fsar.matching.kernels import use_backend
+from pyg_fsar.kernels import use_backend
 
 
 class InPlainTorch(nn.Module):

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
+from pyg_fsar.kernels import use_backend
 from pyg_fsar.matching.aligners import bimhm, diagonal, dtw, otam, soft_dtw
+from pyg_fsar.matching.aligners.lengths import can_read
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -58,7 +60,9 @@ class Matcher(PretrainedModule):
             for :class:`~pyg_fsar.nn.FewShotModel`, which computes it.
 
     Raises:
-        ValueError: If ``shots`` is unknown or ``scale`` is not positive.
+        ValueError: If ``shots`` is unknown, ``scale`` is not positive, or an option of one of this
+            package's aligners is out of range.
+        TypeError: If such an option is of the wrong kind, or unknown.
 
     Example:
         >>> matcher = Matcher(CosineCost(), partial(soft_dtw, gamma=0.1), shots="average")
@@ -79,6 +83,7 @@ class Matcher(PretrainedModule):
             raise ValueError(f"shots must be 'mean' or 'average', got '{shots}'")
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be a positive number, got {scale}")
+        _check_options(aligner)
         self.cost = cost
         self.aligner = aligner
         self.shots = shots
@@ -98,14 +103,18 @@ class Matcher(PretrainedModule):
     ) -> Tensor:
         """Logits of the queries over the classes; higher is nearer.
 
+        Values of labels and lengths are checked on the CPU only, and not in a compiled graph.
+
         Args:
             support: Embedded support clips, in any order.
-            support_y: Class ``0..N-1`` of each support clip; counts may differ.
+            support_y: Class ``0..N-1`` of each support clip, of any integer dtype; counts may
+                differ.
             query: Embedded query clips.
             support_lengths: True number of embedded frames of each support clip, if padded.
             query_lengths: True number of embedded frames of each query clip, if padded.
             n_way: Number of classes; read from ``support_y`` if not given, for which the host
-                waits for the device.
+                waits for the device. Give it under ``torch.compile``, too: without it a single
+                class, and an episode that :class:`ActivatedCost` takes in chunks, do not compile.
 
         Shapes:
             - **support:** ``[S, T', V, C]``
@@ -119,6 +128,8 @@ class Matcher(PretrainedModule):
             ValueError: If shapes or labels do not fit, a class has no support clip, clips of one
                 class differ in length while ``shots="mean"``, or those of a pair do and the cost
                 needs them equally long.
+            TypeError: If labels or lengths are not integers, or of support and query one is float64
+                and the other is not.
         """
         scale = self.scale if self.log_scale is None else self.log_scale.exp()
         return -scale * self.distances(
@@ -139,7 +150,10 @@ class Matcher(PretrainedModule):
         Shapes:
             - **output:** ``[Q, N]``
         """
-        n_way = _check_support(support, support_y, n_way)
+        support_y, n_way = _check_support(support, support_y, n_way)
+        _check_precision(support, query)
+        _check_lengths("support", support, support_lengths)
+        _check_lengths("query", query, query_lengths)
         if self.shots == "average":
             distance = self._pairs(query, support, query_lengths, support_lengths)
             return scatter(distance, support_y, dim=1, dim_size=n_way, reduce="mean")
@@ -173,7 +187,7 @@ class Matcher(PretrainedModule):
         if n is not None or m is not None:
             n, m = _full_lengths(query, n), _full_lengths(support, m)
             across, within_query, within_support = (n[:, None], m), (n, n), (m, m)
-            if self.cost.same_length and bool((n[:, None] != m).any()):
+            if self.cost.same_length and can_read(n) and bool((n[:, None] != m).any()):
                 raise ValueError(
                     f"{type(self.cost).__name__} needs query and support clips of equal length; "
                     "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
@@ -198,7 +212,9 @@ class Matcher(PretrainedModule):
         )
 
 
-#: Published methods as a frame cost and an aligner; a further method is a further line.
+#: Published methods as a frame cost and an aligner; a further method is a further line. A ``gamma``
+#: of 0.01 is what Ma et al. (ECCV 2022) released; 0.1, that of ``"dastm"`` and of
+#: :class:`~pyg_fsar.training.ModelOptions`, did better on real data.
 MATCHERS: dict[str, tuple[type[FrameCost], Callable[..., Tensor]]] = {
     "protonet": (EuclideanCost, partial(diagonal, reduce="sum")),
     "cosine": (CosineCost, diagonal),
@@ -229,9 +245,15 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
     - ``as_released=True`` makes the formulas of the released code the defaults: ``gamma=0.01``, the
       measure ``"fbnm"``, and without activation the divergence. What else is given still counts.
 
+    Softness is the released ``gamma=0.01`` for ``"soft_dtw"`` and ``"ngm"``, so that their numbers
+    compare with published ones. For ``"dastm"`` it is 0.1, which did better on real data;
+    :class:`~pyg_fsar.training.ModelOptions` gives 0.1 to all three.
+
     Raises:
-        ValueError: If the method or the cost is unknown, or options contradict each other.
-        TypeError: If neither the cost, the aligner nor the matcher has an option.
+        ValueError: If the method or the cost is unknown, options contradict each other, or one is
+            out of range.
+        TypeError: If neither the cost, the aligner nor the matcher has an option, or it is of the
+            wrong kind.
 
     Example:
         >>> matcher = build_matcher("soft_dtw", gamma=0.1, shots="average")
@@ -285,16 +307,31 @@ def _dastm(
     return cost, options
 
 
-def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> int:
-    """Refuse labels that do not fit, and return the number of classes."""
+def _check_options(aligner: Callable[..., Tensor]) -> None:
+    """Let an aligner of this package refuse its options now rather than in the first forward."""
+    # Only of these it is known that they take a single cell.
+    if isinstance(aligner, partial) and aligner.func in (bimhm, diagonal, dtw, otam, soft_dtw):
+        with use_backend("vectorised"):  # which needs no compiler
+            aligner(torch.zeros(1, 1, device="cpu"))
+
+
+def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> tuple[Tensor, int]:
+    """Refuse labels that do not fit, and return them as int64 with the number of classes."""
     if support_y.dim() != 1 or len(support_y) != len(support) or not len(support):
         raise ValueError(
             "support_y must hold one class for each support clip, got shape "
             f"{tuple(support_y.shape)} for {len(support)} clips"
         )
+    _check_integers("support_y", support_y)
+    support_y = support_y.long()
     if n_way is None:
         n_way = int(support_y.max()) + 1
-    if support_y.device.type == "cpu" and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            # What is compiled after this needs bounds: the chunks of ActivatedCost an upper one,
+            # and the gradient of its layer norm a lower one.
+            torch._check(n_way >= 2, lambda: "give n_way=1 to compile for a single class")
+            torch._check(n_way <= len(support), lambda: "some class has no support clip")
+    if can_read(support_y):
         if int(support_y.min()) < 0 or int(support_y.max()) >= n_way:
             raise ValueError(f"support_y must number classes 0..{n_way - 1}, got {support_y}")
         empty = (support_y.bincount(minlength=n_way) == 0).nonzero().flatten().tolist()
@@ -302,7 +339,33 @@ def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> int
             raise ValueError(
                 f"classes {empty} have no support clip; number the classes of an episode 0..N-1"
             )
-    return n_way
+    return support_y, n_way
+
+
+def _check_precision(support: Tensor, query: Tensor) -> None:
+    """Refuse float64 beside anything less; costs bring that to float32."""
+    if (support.dtype == torch.float64) != (query.dtype == torch.float64):
+        raise TypeError(
+            f"support is {support.dtype} and query is {query.dtype}; bring both to one dtype, such "
+            "as with query.to(support.dtype)"
+        )
+
+
+def _check_lengths(name: str, clips: Tensor, lengths: Tensor | None) -> None:
+    """Refuse lengths of another kind or number than one for each clip."""
+    if lengths is None:
+        return
+    if lengths.shape != clips.shape[:1]:
+        raise ValueError(
+            f"{name}_lengths must hold the number of frames of each {name} clip, got shape "
+            f"{tuple(lengths.shape)} for {len(clips)} clips"
+        )
+    _check_integers(f"{name}_lengths", lengths)
+
+
+def _check_integers(name: str, values: Tensor) -> None:
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name} must be integers, got {values.dtype}; give {name}.long()")
 
 
 def _full_lengths(clips: Tensor, lengths: Tensor | None) -> Tensor:
@@ -314,7 +377,7 @@ def _full_lengths(clips: Tensor, lengths: Tensor | None) -> Tensor:
 def _prototype_lengths(lengths: Tensor, support_y: Tensor, n_way: int) -> Tensor:
     """Length of each class's clips, which must agree for their mean to make sense."""
     longest = scatter(lengths, support_y, dim=0, dim_size=n_way, reduce="max")
-    if bool((longest[support_y] != lengths).any()):
+    if can_read(lengths) and bool((longest[support_y] != lengths).any()):
         raise ValueError(
             "support clips of one class differ in length, so they have no mean prototype; use "
             "shots='average', or resample the clips to one length"

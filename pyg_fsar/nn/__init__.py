@@ -11,6 +11,7 @@ from pyg_fsar.nn.conv import (
     AdaptiveGraphConv,
     CTRGraphConv,
     MultiScaleTemporalConv,
+    NormalisedConv,
     RankMaxConv,
     SpatialGraphConv,
     TemporalConv,
@@ -19,6 +20,7 @@ from pyg_fsar.nn.conv import (
 from pyg_fsar.nn.drop_edge import DropEdge, drop_edge
 from pyg_fsar.nn.models import (
     AGCN,
+    BACKBONES,
     CTRGCN,
     MSG3D,
     STGCN,
@@ -45,6 +47,7 @@ from pyg_fsar.nn.rank_max import RankMax, nuclear_norm
 
 __all__ = [
     "AGCN",
+    "BACKBONES",
     "CTRGCN",
     "MSG3D",
     "STGCN",
@@ -63,6 +66,7 @@ __all__ = [
     "MultiScaleTemporalConv",
     "MultiStream",
     "MultiStreamMatcher",
+    "NormalisedConv",
     "PairNorm",
     "PretrainedModule",
     "QueryMaps",

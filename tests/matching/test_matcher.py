@@ -1,4 +1,5 @@
 import copy
+import math
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from pyg_fsar.matching import (
     cosine_cost,
     dtw,
     dtw_path,
+    otam,
     soft_alignment,
     soft_dtw,
 )
@@ -217,6 +219,59 @@ def test_bad_labels(support_y, match):
         build_matcher("dtw")(support, support_y, query)
 
 
+both_shots = pytest.mark.parametrize("shots", ["mean", "average"])
+
+
+@both_shots
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+def test_labels_and_lengths_of_any_integer_dtype(shots, dtype):
+    support, support_y, query = episode()
+    matcher, lengths = build_matcher("dtw", shots=shots), torch.full((6,), 5)
+    expected = matcher(support, support_y, query, lengths, lengths[:4])
+    labels, lengths = support_y.to(dtype), lengths.to(dtype)
+    assert torch.equal(matcher(support, labels, query, lengths, lengths[:4]), expected)
+
+
+@both_shots
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
+def test_labels_and_lengths_must_be_integers(shots, dtype):
+    support, support_y, query = episode()
+    matcher, lengths = build_matcher("dtw", shots=shots), torch.ones(6, dtype=dtype)
+    with pytest.raises(TypeError, match=rf"support_y must be .*{dtype}; give support_y.long\(\)"):
+        matcher(support, support_y.to(dtype), query)
+    with pytest.raises(TypeError, match="support_lengths must be integers"):
+        matcher(support, support_y, query, lengths)
+    with pytest.raises(TypeError, match="query_lengths must be integers"):
+        matcher(support, support_y, query, None, lengths[:4])
+
+
+@both_shots
+@pytest.mark.parametrize("shape", [(), (5,), (6, 1)])
+def test_as_many_lengths_as_clips(shots, shape):
+    support, support_y, query = episode()
+    matcher, lengths = build_matcher("dtw", shots=shots), torch.ones(shape).long()
+    with pytest.raises(ValueError, match=r"support_lengths must hold .* for 6 clips"):
+        matcher(support, support_y, query, lengths)
+    with pytest.raises(ValueError, match=r"query_lengths must hold .* for 4 clips"):
+        matcher(support, support_y, query, None, lengths)
+
+
+@both_shots
+def test_support_and_query_of_one_precision(shots):
+    support, support_y, query = episode()
+    matcher = build_matcher("dtw", shots=shots)
+    with pytest.raises(TypeError, match=r"query is torch.float64; bring both to one dtype"):
+        matcher(support, support_y, query.double())
+    with pytest.raises(TypeError, match=r"support is torch.float64 and query is torch.float32"):
+        matcher(support.double(), support_y, query)
+    # Costs bring half precision to float32, of one side just as of both.
+    halved = support.bfloat16()
+    torch.testing.assert_close(
+        matcher(halved, support_y, query), matcher(halved.float(), support_y, query), rtol=0.02,
+        atol=0.02,
+    )  # fmt: skip
+
+
 def test_build_by_name_and_option():
     assert isinstance(build_matcher("dtw", cost="euclidean", squared=False).cost, EuclideanCost)
     assert isinstance(build_matcher("protonet", cost=CosineCost()).cost, CosineCost)
@@ -237,3 +292,33 @@ def test_build_refuses_what_it_does_not_know():
         build_matcher("dtw", shots="median")
     with pytest.raises(ValueError, match="scale must be a positive number"):
         build_matcher("dtw", scale=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "error", "match"),
+    [
+        ("soft_dtw", {"gamma": 0}, ValueError, "gamma must be a positive number, got 0"),
+        ("ngm", {"gamma": math.inf}, ValueError, "gamma must be a positive number, got inf"),
+        ("dastm", {"gamma": -1.0}, ValueError, "gamma must be a positive number"),
+        ("otam", {"lam": -1}, ValueError, "lam must be a positive number, got -1"),
+        ("dtw", {"band": "a"}, TypeError, "band must be a whole number"),
+        ("soft_dtw", {"band": -1}, ValueError, "band must not be negative"),
+        ("cosine", {"reduce": "max"}, ValueError, "reduce must be 'mean' or 'sum', got 'max'"),
+        ("soft_dtw", {"gamma": torch.ones(1, requires_grad=True)}, TypeError, "gamma must be a"),
+    ],
+)
+def test_options_of_the_aligner_are_checked_when_it_is_built(name, option, error, match):
+    with pytest.raises(error, match=match):
+        build_matcher(name, **option)
+
+
+def test_aligners_are_checked_without_their_names():
+    with pytest.raises(ValueError, match="lam must be a positive number"):
+        Matcher(CosineCost(), partial(otam, lam=0.0))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'gama'"):
+        Matcher(CosineCost(), partial(soft_dtw, gama=0.1))
+
+    def ours(cost, lengths=None, gamma=0.1):
+        raise AssertionError("an aligner of another package may need more than one cell")
+
+    assert Matcher(CosineCost(), partial(ours, gamma=0.0)).aligner.keywords == {"gamma": 0.0}

@@ -3,9 +3,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pyg_fsar.kernels import has_kernel, use_backend
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.matching.kernels import use_backend
-from pyg_fsar.matching.kernels.activation import has_activated_products
 
 
 class LargestTensor(TorchDispatchMode):
@@ -34,7 +33,7 @@ def test_no_tensor_is_larger_than_twice_the_embeddings(name):
 
 
 @pytest.mark.skipif(
-    not has_activated_products(256, torch.float32, torch.device("cpu")), reason="no C++ compiler"
+    not has_kernel("activation", 256, torch.float32, torch.device("cpu")), reason="no C++ compiler"
 )
 def test_activated_clips_of_all_pairs_are_not_kept():
     embeddings = torch.randn(55, 8, 25, 256, requires_grad=True)
@@ -50,5 +49,6 @@ def test_the_record_sees_inside_the_operators():
     # Otherwise the test above would say nothing about the recursion.
     matcher = build_matcher("soft_dtw")
     with LargestTensor() as record, use_backend("vectorised"):
-        matcher(torch.randn(2, 30, 1, 1), torch.arange(2), torch.randn(50, 30, 1, 1))
+        query = torch.randn(50, 30, 1, 1, requires_grad=True)
+        matcher(torch.randn(2, 30, 1, 1), torch.arange(2), query)
     assert record.largest >= 3 * 59 * 30 * 100 * 4

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+from pyg_fsar.matching.aligners.lengths import (
+    PairLengths,
+    can_read,
+    check_cost,
+    inside,
+    pair_lengths,
+)
 
 __all__ = ["diagonal"]
 
@@ -15,7 +21,8 @@ def diagonal(cost: Tensor, reduce: str = "mean", lengths: PairLengths | None = N
     Args:
         cost: Frame costs.
         reduce: ``"mean"`` or ``"sum"`` over the frames.
-        lengths: True lengths ``(n, m)`` of padded pairs; ``n`` and ``m`` of a pair must be equal.
+        lengths: True lengths ``(n, m)`` of padded pairs; ``n`` and ``m`` of a pair must be equal,
+            which is checked on the CPU only, and not in a compiled graph.
 
     Shapes:
         - **cost:** ``[..., T, T]``
@@ -31,7 +38,7 @@ def diagonal(cost: Tensor, reduce: str = "mean", lengths: PairLengths | None = N
         raise ValueError(f"reduce must be 'mean' or 'sum', got '{reduce}'")
     if lengths is not None:
         n, m = pair_lengths(cost, lengths)
-        if bool((n != m).any()):
+        if can_read(n) and bool((n != m).any()):
             raise ValueError(_DIFFER.format(f"lengths {n[n != m][0]} and {m[n != m][0]}"))
         cost = cost.masked_fill(~inside(cost, n, m), 0)
         total = cost.diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -14,7 +14,8 @@ def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = Non
     r"""Cost of the cheapest path that starts at both first frames, ends at both last ones, and
     advances by one frame in the query, the support or both.
 
-    Its gradient is 1 on the cells of :func:`dtw_path` and 0 elsewhere.
+    Its gradient is 1 on the cells of :func:`dtw_path` and 0 elsewhere. A second derivative raises
+    torch's RuntimeError, since no formula for it is registered.
 
     With a ``band`` :math:`r`, frames :math:`i` of the query and :math:`j` of the support meet only
     if :math:`|j - i| \le r`, as in "Dynamic Programming Algorithm Optimization for Spoken Word

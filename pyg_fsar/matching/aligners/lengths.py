@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import operator
+from typing import SupportsIndex
+
 import torch
 from torch import Tensor
 
-__all__ = ["PairLengths", "check_cost", "clean_pairs", "in_band", "inside", "pair_lengths"]
+__all__ = [
+    "PairLengths",
+    "can_read",
+    "check_cost",
+    "clean_pairs",
+    "in_band",
+    "inside",
+    "pair_lengths",
+]
 
 #: Number of query and of support frames of each pair, broadcastable to the batch shape of the cost.
 PairLengths = tuple[Tensor | int, Tensor | int]
+
+
+def can_read(x: Tensor) -> bool:
+    """Whether values can be checked without waiting for a device or breaking a compiled graph."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_cost(cost: Tensor) -> Tensor:
@@ -32,7 +48,7 @@ def check_cost(cost: Tensor) -> Tensor:
 def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
     """Lengths as two integer tensors of the batch shape of a cost.
 
-    Values are checked on the CPU only, since reading them elsewhere would wait for the device.
+    Values are checked on the CPU only, and not in a compiled graph, see :func:`can_read`.
 
     Args:
         cost: Frame costs ``[..., N, M]``.
@@ -57,7 +73,7 @@ def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
                 f"lengths {name} of shape {tuple(length.shape)} do not broadcast to the batch "
                 f"shape {tuple(cost.shape[:-2])} of the cost"
             ) from error
-        if length.device.type == "cpu" and not torch.compiler.is_compiling():
+        if can_read(length):
             outside = length[(length < 1) | (length > size)]
             if outside.numel():
                 raise ValueError(f"lengths {name} must lie in 1..{size}, got {int(outside[0])}")
@@ -86,7 +102,7 @@ def in_band(cost: Tensor, n: Tensor, m: Tensor, band: int) -> Tensor:
 
 
 def clean_pairs(
-    cost: Tensor, lengths: PairLengths | None, band: int | None = None
+    cost: Tensor, lengths: PairLengths | None, band: SupportsIndex | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cost with zeros for its padding, whatever was there, and infinity beyond the band; and the
     two lengths of each pair.
@@ -102,9 +118,14 @@ def clean_pairs(
         n, m = pair_lengths(cost, lengths)
         cost = cost.masked_fill(~inside(cost, n, m), 0)
     if band is not None:
-        if not isinstance(band, int) or isinstance(band, bool):
-            raise TypeError(f"band must be a whole number of frames, or None, got {band!r}")
-        if band < 0:
-            raise ValueError(f"band must not be negative, got {band}; use None for no band")
-        cost = cost.masked_fill(~in_band(cost, n, m, band), torch.inf)
+        cost = cost.masked_fill(~in_band(cost, n, m, _check_band(band)), torch.inf)
     return cost, n.expand(cost.shape[:-2]), m.expand(cost.shape[:-2])
+
+
+def _check_band(band: SupportsIndex) -> int:
+    if isinstance(band, bool) or not isinstance(band, SupportsIndex):
+        raise TypeError(f"band must be a whole number of frames, or None, got {band!r}")
+    radius = operator.index(band)
+    if radius < 0:
+        raise ValueError(f"band must not be negative, got {radius}; use None for no band")
+    return radius

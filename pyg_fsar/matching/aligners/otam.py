@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
-from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
+from pyg_fsar.matching.aligners.warping import aligned_cells, check_smoothing, least_cost
 
 __all__ = ["otam", "otam_alignment"]
 
@@ -24,8 +22,10 @@ def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> 
         r_{i,j} = d_{i,j} - \lambda \log \big( e^{-r_{i-1,j-1} / \lambda} +
         e^{-r_{i,j-1} / \lambda} \big)
 
-    and at the first and last column also :math:`r_{i-1,j}`; row 0 is a running sum. The gradient
-    is exact; a second derivative is refused. Half precision is computed, and returned, in float32.
+    and at the first and last column also :math:`r_{i-1,j}`; row 0 is a running sum.
+
+    The gradient is exact; a second derivative raises torch's RuntimeError, since no formula for it
+    is registered. Half precision is computed, and returned, in float32.
 
     Args:
         cost: Frame costs.
@@ -38,10 +38,11 @@ def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> 
         - **output:** ``[...]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths are not integers.
+        TypeError: If the cost is not floating point, lengths are not integers, or ``lam`` requires
+            a gradient, which it would not get.
         ValueError: If ``lam`` is not positive, or a shape or length does not fit.
     """
-    lam = _check_lam(lam)
+    lam = check_smoothing("lam", lam)
     cost, n, m = clean_pairs(cost, lengths)
     return _one_way(cost, n, m, lam) + _one_way(cost.mT, m, n, lam)
 
@@ -51,7 +52,8 @@ def otam_alignment(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None =
     cell in expectation, which is the gradient of :func:`otam` for the costs.
 
     Every column sums to at least 1 by the first direction and every row by the second. Not
-    differentiable: a backward through it is refused.
+    differentiable: a backward through it raises torch's RuntimeError, since no formula for it is
+    registered.
 
     Args:
         cost: Frame costs.
@@ -63,10 +65,11 @@ def otam_alignment(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None =
         - **output:** ``[..., N, M]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths are not integers.
+        TypeError: If the cost is not floating point, lengths are not integers, or ``lam`` requires
+            a gradient, which it would not get.
         ValueError: If ``lam`` is not positive, or a shape or length does not fit.
     """
-    lam = _check_lam(lam)
+    lam = check_smoothing("lam", lam)
     cost, n, m = clean_pairs(cost, lengths)
     cells = _cells_one_way(cost, n, m, lam) + _cells_one_way(cost.mT, m, n, lam).mT
     # A path ends in the zero column, which within a padded pair lies beyond its true frames.
@@ -87,9 +90,3 @@ def _with_zero_columns(cost: Tensor) -> Tensor:
     # Unlike padding, concatenation writes everything once, and nothing in the backward pass.
     column = cost.new_zeros(1).expand(*cost.shape[:-1], 1)
     return torch.cat([column, cost, column], dim=-1)
-
-
-def _check_lam(lam: float) -> float:
-    if not 0 < lam < math.inf:
-        raise ValueError(f"lam must be a positive number, got {lam}")
-    return float(lam)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
-from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
+from pyg_fsar.matching.aligners.warping import aligned_cells, check_smoothing, least_cost
 
 __all__ = ["soft_alignment", "soft_dtw"]
 
@@ -24,8 +22,9 @@ def soft_dtw(
         r_{i,j} = d_{i,j} + \min\nolimits_\gamma (r_{i-1,j-1}, r_{i-1,j}, r_{i,j-1}), \qquad
         \min\nolimits_\gamma(a) = -\gamma \log \sum_k e^{-a_k / \gamma}
 
-    The gradient is exact; a second derivative is refused. Half precision is computed, and
-    returned, in float32. An infinite cost forbids a cell.
+    The gradient is exact; a second derivative raises torch's RuntimeError, since no formula for it
+    is registered. Half precision is computed, and returned, in float32. An infinite cost forbids a
+    cell.
 
     Args:
         cost: Frame costs.
@@ -39,11 +38,12 @@ def soft_dtw(
         - **output:** ``[...]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths or band are not integers.
+        TypeError: If the cost is not floating point, lengths or band are not integers, or ``gamma``
+            requires a gradient, which it would not get.
         ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
             not fit.
     """
-    return least_cost(*clean_pairs(cost, lengths, band), _check_gamma(gamma))
+    return least_cost(*clean_pairs(cost, lengths, band), check_smoothing("gamma", gamma))
 
 
 def soft_alignment(
@@ -55,7 +55,8 @@ def soft_alignment(
     r"""Expected alignment under soft-DTW: the probability that a path visits a cell, which is the
     gradient of :func:`soft_dtw` for the costs.
 
-    Not differentiable: a backward through it is refused.
+    Not differentiable: a backward through it raises torch's RuntimeError, since no formula for it
+    is registered.
 
     Args:
         cost: Frame costs.
@@ -68,14 +69,9 @@ def soft_alignment(
         - **output:** ``[..., N, M]``
 
     Raises:
-        TypeError: If the cost is not floating point or lengths or band are not integers.
+        TypeError: If the cost is not floating point, lengths or band are not integers, or ``gamma``
+            requires a gradient, which it would not get.
         ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
             not fit.
     """
-    return aligned_cells(*clean_pairs(cost, lengths, band), _check_gamma(gamma))
-
-
-def _check_gamma(gamma: float) -> float:
-    if not 0 < gamma < math.inf:
-        raise ValueError(f"gamma must be a positive number, got {gamma}; use dtw for gamma = 0")
-    return float(gamma)
+    return aligned_cells(*clean_pairs(cost, lengths, band), check_smoothing("gamma", gamma))

@@ -8,13 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from pyg_fsar.kernels import Activated, activated_products, has_kernel
 from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
 from pyg_fsar.matching.costs.cosine import CosineCost
-from pyg_fsar.matching.kernels.activation import (
-    Activated,
-    activated_products,
-    has_activated_products,
-)
 from pyg_fsar.nn.attention import JointActivation, QueryMaps, SpatialActivation, SupportMaps
 
 __all__ = ["ActivatedCost"]
@@ -86,8 +82,8 @@ class ActivatedCost(FrameCost):
         self.activation.x_from_y.check(x, y)
         queries, support = self.activation.query_maps(x), self.activation.support_maps(y)
         # Settled here, since the backward pass, which computes chunks again, must do the same.
-        fused = isinstance(self.cost, InnerProductCost) and has_activated_products(
-            x.size(-1), torch.promote_types(x.dtype, torch.float32), x.device
+        fused = isinstance(self.cost, InnerProductCost) and has_kernel(
+            "activation", x.size(-1), torch.promote_types(x.dtype, torch.float32), x.device
         )
         size = self.chunk_size or self._chunk_size(y, fused)
         if size >= len(x):
@@ -139,7 +135,9 @@ class ActivatedCost(FrameCost):
         kept_of_joint = KEPT_WEIGHTS * self.activation.x_from_y.heads * y.size(2)
         if not fused:
             kept_of_joint += KEPT_JOINTS * y.size(3)
-        return max(1, BUDGET // (2 * kept_of_joint * _full(y[..., 0]).nbytes))
+        joints = y.size(0) * y.size(1) * y.size(2)
+        of_number = torch.promote_types(y.dtype, torch.float32).itemsize
+        return max(1, BUDGET // (2 * kept_of_joint * joints * of_number))
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_fsar.nn.conv.temporal_conv import TemporalConv
+from pyg_fsar.nn.conv.temporal_conv import NormalisedConv, TemporalConv
 
 __all__ = ["MultiScaleTemporalConv"]
 
 
-class MultiScaleTemporalConv(nn.Module):
+class MultiScaleTemporalConv(NormalisedConv):
     r"""The temporal convolution of "Disentangling and Unifying Graph Convolutions for
     Skeleton-Based Action Recognition" (CVPR 2020), in branches that share the output channels: one
     convolution for each dilation, one maximum over 3 frames, and one 1 x 1 convolution. All but the
@@ -76,13 +76,12 @@ class MultiScaleTemporalConv(nn.Module):
         self.point = nn.Linear(in_channels, width)
         self.norm = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def convolve(self, x: Tensor) -> Tensor:
         """Convolve along time."""
         # Images [B, C, T, V] are views: channels are last in memory, see TemporalConv.
-        hidden = self.reduce(x).relu().permute(0, 3, 1, 2)
+        hidden = self.reduce(x, relu=True).permute(0, 3, 1, 2)
         *convolved, pooled = hidden.split(self.widths, dim=1)
         outs = [branch(part) for branch, part in zip(self.branches, convolved, strict=True)]
         outs.append(F.max_pool2d(pooled, (3, 1), stride=(self.stride, 1), padding=(1, 0)))
         outs = [out.permute(0, 2, 3, 1) for out in outs]
-        out = torch.cat([*outs, self.point(x[:, :: self.stride])], dim=-1)
-        return self.norm(out.flatten(0, -2)).view_as(out)
+        return torch.cat([*outs, self.point(x[:, :: self.stride])], dim=-1)

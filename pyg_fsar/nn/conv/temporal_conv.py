@@ -6,10 +6,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["TemporalConv"]
+from pyg_fsar.nn.norm.apply_norm import apply_norm
+
+__all__ = ["NormalisedConv", "TemporalConv"]
 
 
-class TemporalConv(nn.Module):
+class NormalisedConv(nn.Module):
+    r"""Base class of convolutions that end with batch normalisation.
+
+    A subclass implements :meth:`convolve` and has a ``norm``. What follows a norm in most blocks is
+    asked for along with it, since both at once take less time.
+
+    Shapes:
+        - **input:** :math:`(B, T, V, C)`
+        - **output:** :math:`(B, T', V, C')`
+    """
+
+    norm: nn.BatchNorm1d
+
+    def forward(
+        self,
+        x: Tensor,
+        dropout: nn.Dropout | None = None,
+        residual: Tensor | None = None,
+        relu: bool = False,
+    ) -> Tensor:
+        """Convolve and normalise.
+
+        Args:
+            x: Joints.
+            dropout: Applied to what is normalised.
+            residual: Added after dropout; of the shape of the output.
+            relu: Rectify in the end.
+        """
+        return apply_norm(self.convolve(x), self.norm, dropout, residual, relu)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """All but the norm."""
+        raise NotImplementedError
+
+
+class TemporalConv(NormalisedConv):
     r"""A convolution over the frames of each joint, followed by batch normalisation.
 
     Args:
@@ -42,8 +79,8 @@ class TemporalConv(nn.Module):
         self.conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norm = nn.BatchNorm1d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve along time."""
+    def convolve(self, x: Tensor) -> Tensor:
+        """Convolve along time, without the norm."""
         # [B, T, V, C] is in memory a [B, C, T, V] image with channels last: no copy either way.
         x, conv = x.permute(0, 3, 1, 2), self.conv
         if conv.kernel_size == (1, 1):
@@ -52,9 +89,7 @@ class TemporalConv(nn.Module):
             x = F.conv2d(x[:, :, :: conv.stride[0]], conv.weight, conv.bias)
         else:
             x = conv(x)
-        out = x.permute(0, 2, 3, 1)
-        # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU.
-        return self.norm(out.flatten(0, -2)).view_as(out)
+        return x.permute(0, 2, 3, 1)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""

@@ -7,10 +7,11 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pyg_fsar.nn.conv import AdaptiveGraphConv, TemporalConv
+from pyg_fsar.nn.conv import AdaptiveGraphConv, NormalisedConv, TemporalConv
 from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.encoder import block_plan
 from pyg_fsar.nn.models.st_gcn import STGCNBlock
+from pyg_fsar.nn.norm.apply_norm import apply_norm
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["AGCN", "AGCNBlock"]
@@ -29,9 +30,10 @@ class AGCNBlock(STGCNBlock):
         kernel_size: Temporal kernel size.
         dropout: Share of features zeroed before the residual is added.
         residual: Add the input of the block, by a 1 x 1 convolution if its shape changes.
-        norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
         spatial: Another graph convolution, called as ``spatial(x, adj)``.
-        temporal: Another temporal convolution, with the stride given.
+        temporal: Another :class:`~pyg_fsar.nn.NormalisedConv` than
+            :class:`~pyg_fsar.nn.TemporalConv`, with the stride given.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -51,7 +53,7 @@ class AGCNBlock(STGCNBlock):
         residual: bool = True,
         norm: nn.Module | None = None,
         spatial: nn.Module | None = None,
-        temporal: nn.Module | None = None,
+        temporal: NormalisedConv | None = None,
     ) -> None:
         spatial = spatial or AdaptiveGraphConv(in_channels, out_channels, num_joints, num_subsets)
         super().__init__(
@@ -74,9 +76,8 @@ class AGCNBlock(STGCNBlock):
 
     def mix_joints(self, x: Tensor, adj: Tensor) -> Tensor:
         """The spatial half of the block."""
-        out = self.norm(self.spatial(x, adj))
-        out = self.spatial_norm(out.flatten(0, -2)).view_as(out)
-        return (out + self.shortcut(x)).relu_()
+        out, shortcut = self.spatial(x, adj), self.shortcut(x)
+        return apply_norm(out, self.spatial_norm, residual=shortcut, relu=True)
 
 
 class AGCN(BlockEncoder):
@@ -93,7 +94,7 @@ class AGCN(BlockEncoder):
         strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
         dropout: Share of features zeroed in each block; none as published.
         norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
-            right after its graph convolution.
+            before its last rectifier, see :class:`STGCN`.
         drop_edge: Share of bones dropped in training. All blocks lack the same bones; the learned
             and the computed graphs are no bones and keep their entries.
         kernel_size: Temporal kernel size.

@@ -30,7 +30,7 @@ class CTRGCNBlock(AGCNBlock):
         dilations: Dilation of each temporal kernel.
         dropout: Share of features zeroed before the residual is added.
         residual: Add the input of the block, by a 1 x 1 convolution if its shape changes.
-        norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -80,7 +80,7 @@ class CTRGCN(BlockEncoder):
         strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
         dropout: Share of features zeroed in each block; none as published.
         norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
-            right after its graph convolution.
+            before its last rectifier, see :class:`STGCN`.
         drop_edge: Share of bones dropped in training. All blocks lack the same bones; the learned
             and the computed graphs are no bones and keep their entries.
         kernel_size: Size of the temporal kernels.

@@ -15,6 +15,7 @@ from pyg_fsar.nn.conv import (
     WindowGraphConv,
 )
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
+from pyg_fsar.nn.norm.apply_norm import apply_norm
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MSG3D", "MSG3DStage"]
@@ -57,34 +58,30 @@ class ResidualTemporalUnit(nn.Module):
         if in_channels != out_channels or stride != 1:
             self.residual = TemporalConv(in_channels, out_channels, kernel_size=1, stride=stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.conv(x)) + self.residual(x)
+    def forward(self, x: Tensor, relu: bool = True) -> Tensor:
+        return self.conv(x, self.dropout, self.residual(x), relu)
 
 
 class GraphUnit(nn.Module):
-    """A graph convolution with a learned addition to its graph, norms and a rectifier."""
+    """A graph convolution with a learned addition to its graph, a norm and a rectifier."""
 
-    def __init__(
-        self, conv: SpatialGraphConv | WindowGraphConv, num_nodes: int, norm: nn.Module
-    ) -> None:
+    def __init__(self, conv: SpatialGraphConv | WindowGraphConv, num_nodes: int) -> None:
         super().__init__()
         self.conv = conv
         self.learned = nn.Parameter(torch.empty(conv.num_subsets, num_nodes, num_nodes))
         nn.init.uniform_(self.learned, -1e-6, 1e-6)
-        self.norm = norm
         self.batch_norm = nn.BatchNorm1d(conv.out_channels)
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
-        out = self.norm(self.conv(x, adj + self.learned))
-        return self.batch_norm(out.flatten(0, -2)).relu_().view_as(out)
+        return apply_norm(self.conv(x, adj + self.learned), self.batch_norm, relu=True)
 
 
 class WindowPath(nn.Module):
     """Convolves over all joints of a window, then takes its frames together."""
 
-    def __init__(self, conv: WindowGraphConv, out_channels: int, num_joints: int, norm: nn.Module):
+    def __init__(self, conv: WindowGraphConv, out_channels: int, num_joints: int) -> None:
         super().__init__()
-        self.graph = GraphUnit(conv, conv.window * num_joints, norm)
+        self.graph = GraphUnit(conv, conv.window * num_joints)
         self.collapse = nn.Conv2d(conv.out_channels, out_channels, (conv.window, 1))
         self.collapse.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batch_norm = nn.BatchNorm1d(out_channels)
@@ -92,7 +89,7 @@ class WindowPath(nn.Module):
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
         windows = self.graph(x, adj)
         out = self.collapse(windows.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return self.batch_norm(out.flatten(0, -2)).view(*windows.shape[:2], *out.shape[-2:])
+        return apply_norm(out, self.batch_norm).view(*windows.shape[:2], *out.shape[-2:])
 
 
 class MSG3DStage(nn.Module):
@@ -109,7 +106,7 @@ class MSG3DStage(nn.Module):
         windows: Number of frames of each kind of window.
         stride: Temporal stride.
         dropout: Share of features zeroed before residuals are added.
-        norm: What follows each graph convolution, see :func:`~pyg_fsar.nn.make_norm`.
+        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -129,12 +126,12 @@ class MSG3DStage(nn.Module):
         windows: Sequence[int] = (3, 5),
         stride: int = 1,
         dropout: float = 0.0,
-        norm: str | nn.Module | None = None,
+        norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
         # Without biases, since the batch normalisation that follows takes any constant away.
         conv = SpatialGraphConv(in_channels, hidden_channels, num_scales, bias=False)
-        self.graph = GraphUnit(conv, num_joints, make_norm(norm))
+        self.graph = GraphUnit(conv, num_joints)
         self.first = ResidualTemporalUnit(hidden_channels, out_channels, stride, dropout)
         self.second = ResidualTemporalUnit(out_channels, out_channels, dropout=dropout)
         self.windows = nn.ModuleList(
@@ -142,18 +139,19 @@ class MSG3DStage(nn.Module):
                 WindowGraphConv(in_channels, hidden_channels, window, num_window_scales, stride),
                 out_channels,
                 num_joints,
-                make_norm(norm),
             )
             for window in windows
         )
         self.last = ResidualTemporalUnit(out_channels, out_channels, dropout=dropout)
+        self.norm = None if isinstance(norm, nn.Identity) else norm
 
     def forward(self, x: Tensor, adj: Tensor, window_adj: Sequence[Tensor]) -> Tensor:
         """Convolve over joints and time, one after the other and together."""
-        out = self.second(self.first(self.graph(x, adj)).relu())
+        out = self.second(self.first(self.graph(x, adj)), relu=False)
         for path, within in zip(self.windows, window_adj, strict=True):
             out = out + path(x, within)
-        return self.last(out.relu()).relu()
+        out = self.last(out.relu(), relu=self.norm is None)
+        return out if self.norm is None else self.norm(out).relu()
 
 
 class MSG3D(SkeletonEncoder):
@@ -174,8 +172,8 @@ class MSG3D(SkeletonEncoder):
         windows: Number of frames of each kind of window.
         dropout: Share of features zeroed before each residual of the temporal convolutions; none
             as published.
-        norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every graph convolution gets
-            a copy that follows it.
+        norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every stage gets a copy
+            before its last rectifier, see :class:`STGCN`.
         drop_edge: Share of the pairs of joints that are cut in training, in all scales, windows and
             stages alike. The learned matrices are not cut.
         input_norm: ``"joint"`` as published or ``"channel"``, see :class:`SkeletonEncoder`.
@@ -247,7 +245,7 @@ class MSG3D(SkeletonEncoder):
                     windows,
                     stride,
                     dropout,
-                    norm,
+                    make_norm(norm),
                 )
             )
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_fsar.nn.conv import SpatialGraphConv, TemporalConv
+from pyg_fsar.nn.conv import NormalisedConv, SpatialGraphConv, TemporalConv
 from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.encoder import block_plan
+from pyg_fsar.nn.norm.apply_norm import apply_norm
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["STGCN", "STGCNBlock"]
@@ -27,11 +28,11 @@ class STGCNBlock(nn.Module):
         kernel_size: Temporal kernel size.
         dropout: Share of features zeroed before the residual is added.
         residual: Add the input, by a 1 x 1 convolution if its shape changes.
-        norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
         spatial: A graph convolution, called as ``spatial(x, adj)``, other than
             :class:`~pyg_fsar.nn.SpatialGraphConv`.
-        temporal: A temporal convolution other than :class:`~pyg_fsar.nn.TemporalConv`, with the
-            stride given.
+        temporal: Another :class:`~pyg_fsar.nn.NormalisedConv` than
+            :class:`~pyg_fsar.nn.TemporalConv`, with the stride given.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -50,11 +51,11 @@ class STGCNBlock(nn.Module):
         residual: bool = True,
         norm: nn.Module | None = None,
         spatial: nn.Module | None = None,
-        temporal: nn.Module | None = None,
+        temporal: NormalisedConv | None = None,
     ) -> None:
         super().__init__()
         self.spatial = spatial or SpatialGraphConv(in_channels, out_channels, num_subsets)
-        self.norm = nn.Identity() if norm is None else norm
+        self.norm = None if isinstance(norm, nn.Identity) else norm
         self.spatial_norm = nn.BatchNorm1d(out_channels)
         self.temporal = temporal or TemporalConv(out_channels, out_channels, kernel_size, stride)
         self.dropout = nn.Dropout(dropout)
@@ -66,17 +67,14 @@ class STGCNBlock(nn.Module):
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
         """Convolve over joints, then over time."""
-        out = self.dropout(self.temporal(self.mix_joints(x, adj)))
-        if self.residual is not None:
-            out = out + self.residual(x)
-        return out.relu_()
+        residual = None if self.residual is None else self.residual(x)
+        mixed, plain = self.mix_joints(x, adj), self.norm is None
+        out = self.temporal(mixed, self.dropout, residual, relu=plain)
+        return out if self.norm is None else self.norm(out).relu()
 
     def mix_joints(self, x: Tensor, adj: Tensor) -> Tensor:
         """The spatial half of the block."""
-        out = self.norm(self.spatial(x, adj))
-        # Both rectifiers work in place, since nothing needs what they overwrite for its gradient,
-        # and before any view is taken, since autograd copies gradients of views changed in place.
-        return self.spatial_norm(out.flatten(0, -2)).relu_().view_as(out)
+        return apply_norm(self.spatial(x, adj), self.spatial_norm, relu=True)
 
 
 class STGCN(BlockEncoder):
@@ -95,7 +93,7 @@ class STGCN(BlockEncoder):
         dropout: Share of features zeroed in each block.
         edge_importance: Learn a weight for every bone in every block.
         norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
-            right after its graph convolution, where the PairNorm paper puts its own.
+            before its last rectifier. Any earlier a batch norm would follow, and take a scale away.
         drop_edge: Share of bones dropped in training. All blocks lack the same bones.
         kernel_size: Temporal kernel size.
         input_norm: ``"joint"`` normalises every channel of every joint, as published. This brings

@@ -17,6 +17,19 @@ from pyg_fsar.skeleton import Skeleton
 __all__ = ["STGCNPP", "STGCNPPBlock"]
 
 
+class MixedTemporalConv(TemporalConv):
+    """A 1 x 1 convolution of the branches of a :class:`~pyg_fsar.nn.MultiScaleTemporalConv`."""
+
+    def __init__(
+        self, channels: int, kernel_size: int, stride: int, dilations: Sequence[int]
+    ) -> None:
+        super().__init__(channels, channels, kernel_size=1)
+        self.branches = MultiScaleTemporalConv(channels, channels, kernel_size, stride, dilations)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        return super().convolve(self.branches(x, relu=True))
+
+
 class STGCNPPBlock(AGCNBlock):
     r"""One block of :class:`STGCNPP`: that of :class:`STGCN` with a learned graph, a residual
     around the graph convolution, and a :class:`~pyg_fsar.nn.MultiScaleTemporalConv` whose branches
@@ -32,7 +45,7 @@ class STGCNPPBlock(AGCNBlock):
         dilations: Dilation of each temporal kernel.
         dropout: Share of features zeroed before the residual is added.
         residual: Add the input of the block, by a 1 x 1 convolution if its shape changes.
-        norm: A module on :math:`(*, V, C)` that follows the graph convolution.
+        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
 
     Shapes:
         - **x:** :math:`(B, T, V, C)`
@@ -62,11 +75,7 @@ class STGCNPPBlock(AGCNBlock):
             residual=residual,
             norm=norm,
             spatial=SpatialGraphConv(in_channels, out_channels, num_subsets),
-            temporal=nn.Sequential(
-                MultiScaleTemporalConv(out_channels, out_channels, kernel_size, stride, dilations),
-                nn.ReLU(),
-                TemporalConv(out_channels, out_channels, kernel_size=1),
-            ),
+            temporal=MixedTemporalConv(out_channels, kernel_size, stride, dilations),
         )
         nn.init.ones_(self.spatial_norm.weight)
         # The learned graph begins as the bones, so what is learned is the difference from them.
@@ -92,7 +101,7 @@ class STGCNPP(BlockEncoder):
         strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
         dropout: Share of features zeroed in each block; none as published.
         norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
-            right after its graph convolution.
+            before its last rectifier, see :class:`STGCN`.
         drop_edge: Share of bones dropped in training. All blocks lack the same bones; what is
             learned in addition to the bones keeps its entries.
         kernel_size: Size of the temporal kernels.

@@ -55,3 +55,10 @@ def test_infinite_cost_forbids_a_cell():
 def test_path_takes_one_matrix():
     with pytest.raises(ValueError, match="one cost matrix"):
         dtw_path(torch.rand(2, 3, 3))
+
+
+def test_a_second_derivative_raises():
+    cost = torch.rand(3, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(dtw(cost), cost, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        gradient.sum().backward()

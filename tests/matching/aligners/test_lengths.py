@@ -1,5 +1,6 @@
 """What all aligners refuse, and refuse in the same words."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from pyg_fsar.matching import (
     soft_alignment,
     soft_dtw,
 )
+from pyg_fsar.matching.aligners.lengths import can_read
 
 ALIGNERS = [bimhm, diagonal, dtw, otam, soft_dtw]
 BANDED = [dtw, dtw_path, soft_alignment, soft_dtw]
@@ -81,3 +83,26 @@ def test_padding_changes_nothing_and_gets_no_gradient(aligner, padding):
 def test_bad_band(aligner, band, error, match):
     with pytest.raises(error, match=match):
         aligner(torch.rand(3, 3), band=band)
+
+
+@pytest.mark.parametrize("aligner", BANDED)
+def test_any_kind_of_whole_number_is_a_band(aligner):
+    cost = torch.rand(5, 5)
+    assert torch.equal(aligner(cost, band=np.int64(1)), aligner(cost, band=1))
+
+
+@pytest.mark.parametrize("aligner", ALIGNERS)
+def test_compiles_whole_with_lengths(aligner):
+    torch.compiler.reset()
+    cost, lengths = torch.rand(3, 4, 4), torch.tensor([2, 4, 1])
+    compiled = torch.compile(aligner, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(
+        compiled(cost, lengths=(lengths, lengths)), aligner(cost, lengths=(lengths, lengths))
+    )
+
+
+def test_values_elsewhere_are_not_read():
+    assert can_read(torch.ones(2))
+    assert not can_read(torch.ones(2, device="meta"))
+    torch.compiler.reset()
+    assert not torch.compile(lambda x: x + can_read(x), backend="eager")(torch.zeros(1))

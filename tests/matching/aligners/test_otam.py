@@ -62,6 +62,11 @@ def test_bad_lam(lam):
         otam(torch.rand(3, 3), lam)
 
 
+def test_lam_is_not_learned():
+    with pytest.raises(TypeError, match="lam must be a plain number, got a tensor that requires"):
+        otam(torch.rand(3, 3), torch.nn.Parameter(torch.tensor(0.1)))
+
+
 def test_bounds_and_limit():
     cost = torch.rand(20, 7, 9, dtype=torch.float64)
     values = torch.stack([otam(cost, lam) for lam in (1e-6, 1e-2, 1.0, 100.0)])
@@ -91,6 +96,10 @@ def test_alignment_is_zero_beyond_the_lengths():
         assert (pair[:rows, :columns].sum(1) > 1 - 1e-5).all()
 
 
-def test_second_derivative_is_refused():
+def test_a_second_derivative_raises():
+    cost = torch.rand(3, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(otam(cost), cost, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        gradient.sum().backward()
     with pytest.raises(RuntimeError, match="no autograd formula"):
         otam_alignment(torch.rand(3, 4, requires_grad=True)).square().sum().backward()

@@ -148,7 +148,7 @@ def test_alignment_is_a_distribution_of_paths():
     assert (alignment.sum(-2) >= 1 - 1e-9).all()
 
 
-def test_second_derivative_is_refused():
+def test_a_second_derivative_raises():
     cost = torch.rand(3, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(soft_dtw(cost, 0.1), cost, create_graph=True)
     with pytest.raises(RuntimeError, match="no autograd formula"):
@@ -174,3 +174,8 @@ def test_bad_gamma(gamma):
         soft_dtw(torch.rand(3, 3), gamma)
     with pytest.raises(ValueError, match="gamma must be a positive number"):
         soft_alignment(torch.rand(3, 3), gamma)
+
+
+def test_gamma_is_not_learned():
+    with pytest.raises(TypeError, match="gamma must be a plain number, got a tensor that requires"):
+        soft_dtw(torch.rand(3, 3), torch.nn.Parameter(torch.tensor(0.1)))

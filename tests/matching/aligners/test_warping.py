@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
+from pyg_fsar.kernels import use_backend, warp
 from pyg_fsar.matching import dtw, dtw_path, otam, otam_alignment, soft_alignment, soft_dtw
-from pyg_fsar.matching.kernels import use_backend
+from pyg_fsar.matching.aligners import warping
 
 SHAPES = [(1, 1), (1, 4), (3, 1), (2, 2), (3, 4), (4, 3), (4, 4)]
 WARPING = [dtw, partial(soft_dtw, gamma=0.1), otam]
@@ -190,3 +191,38 @@ def test_compiles_without_graph_break(aligner):
     expected = torch.autograd.grad(loss(cost, n, m), cost)
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(torch.autograd.grad(compiled(cost, n, m), cost), expected)
+
+
+@pytest.mark.parametrize("aligner", WARPING)
+def test_keep_weights_only_for_a_gradient(aligner, monkeypatch):
+    kept = []
+
+    def recorded(*arguments):
+        total, weights = warp(*arguments)
+        kept.append(weights.numel() > 0)
+        return total, weights
+
+    monkeypatch.setattr(warping, "warp", recorded)
+    cost = torch.rand(3, 4, 5, requires_grad=True)
+    expected = aligner(cost)
+    assert all(kept) and expected.requires_grad
+    kept.clear()
+    torch.testing.assert_close(aligner(cost.detach()), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(aligner(cost), expected)
+    with torch.inference_mode():
+        torch.testing.assert_close(aligner(cost), expected)
+    assert not any(kept)
+
+
+@pytest.mark.parametrize("aligner", WARPING)
+def test_one_compiled_function_serves_with_and_without_a_gradient(aligner):
+    torch.compiler.reset()
+    cost = torch.rand(3, 4, 5, requires_grad=True)
+    expected = aligner(cost)
+    compiled = torch.compile(aligner, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(cost), expected)
+    (gradient,) = torch.autograd.grad(compiled(cost).sum(), cost)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), cost)[0])
+    torch.testing.assert_close(compiled(cost.detach()), expected)

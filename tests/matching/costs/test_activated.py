@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from pyg_fsar.kernels import has_kernel, use_backend
 from pyg_fsar.matching import ActivatedCost, CosineCost, EuclideanCost, FrameCost, build_matcher
 from pyg_fsar.matching.costs import activated
-from pyg_fsar.matching.kernels import use_backend
-from pyg_fsar.matching.kernels.activation import has_activated_products
 
 C = 16  # fills a vector register
 
@@ -15,7 +14,7 @@ def route(request):
     if request.param == "plain":
         with use_backend("vectorised"):
             yield "plain"
-    elif has_activated_products(C, torch.float64, torch.device("cpu")):
+    elif has_kernel("activation", C, torch.float64, torch.device("cpu")):
         yield "fused"
     else:
         pytest.skip("no C++ compiler")

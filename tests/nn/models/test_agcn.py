@@ -158,7 +158,7 @@ def test_bodies_have_graphs_of_their_own() -> None:
     assert not torch.allclose(similarity[0], similarity[1])
 
 
-def test_norm_follows_every_graph_convolution() -> None:
+def test_every_block_has_the_norm() -> None:
     model = AGCN("coco17", plan=TINY, norm=PairNorm(scale=3.0)).eval()
     seen = []
     for block in model.blocks:

@@ -6,7 +6,15 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_fsar import Skeleton
-from pyg_fsar.nn import STGCN, PairNorm, STGCNBlock
+from pyg_fsar.nn import (
+    AGCN,
+    CTRGCN,
+    STGCN,
+    STGCNPP,
+    PairNorm,
+    SkeletonEncoder,
+    STGCNBlock,
+)
 
 TINY = ((8, 1), (8, 1), (12, 2))
 
@@ -117,16 +125,27 @@ def test_edge_importance_weighs_every_bone() -> None:
     assert not torch.allclose(weighted(x), plain(x))
 
 
-def test_norm_follows_every_graph_convolution() -> None:
+def test_every_block_has_the_norm_before_its_last_rectifier() -> None:
     model = STGCN("coco17", plan=TINY, norm=PairNorm(scale=3.0)).eval()
     seen = []
     for block in model.blocks:
-        block.norm.register_forward_hook(lambda module, args, out: seen.append((args[0], out)))
+        block.norm.register_forward_hook(lambda module, args, out: seen.append(out))
+        block.register_forward_hook(lambda module, args, out: seen.append(out))
     model(torch.randn(2, 8, 17, 3))
-    assert [given.shape[-1] for given, _ in seen] == [8, 8, 12]
-    for _, out in seen:
-        size = out.square().sum(-1).mean(-1).sqrt()
+    for normalised, out in zip(seen[::2], seen[1::2], strict=True):
+        assert torch.equal(normalised.relu(), out)
+        size = normalised.square().sum(-1).mean(-1).sqrt()
         torch.testing.assert_close(size, torch.full_like(size, 3.0), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("encoder", [STGCN, AGCN, CTRGCN, STGCNPP])
+def test_the_scale_of_the_norm_counts(encoder: type[SkeletonEncoder]) -> None:
+    outs = []
+    for scale in (1.0, 10.0):
+        torch.manual_seed(0)
+        model = encoder("coco17", plan=[(12, 1)] * 3, norm=PairNorm(scale))
+        outs.append(model(torch.randn(2, 8, 17, 3)).detach() / scale)
+    assert float((outs[0] - outs[1]).abs().mean()) > 0.05 * float(outs[0].abs().mean())
 
 
 def test_drop_edge_is_drawn_once_for_all_blocks_and_not_in_evaluation() -> None:

@@ -25,8 +25,8 @@ def graph_convolution(block: STGCNPPBlock, x: Tensor, adj: Tensor) -> Tensor:
     return out
 
 
-def temporal_convolution(temporal: nn.Sequential, x: Tensor) -> Tensor:
-    conv, _, mix = temporal
+def temporal_convolution(temporal: nn.Module, x: Tensor) -> Tensor:
+    conv = temporal.branches
     outs, start = [], 0
     for number, width in enumerate(conv.widths):
         share = slice(start, start := start + width)
@@ -42,7 +42,7 @@ def temporal_convolution(temporal: nn.Sequential, x: Tensor) -> Tensor:
     weight = conv.point.weight[..., None, None]
     outs.append(F.conv2d(x, weight, conv.point.bias, stride=(conv.stride, 1)))
     y = batch_norm(conv.norm, torch.cat(outs, dim=1)).relu()
-    return batch_norm(mix.norm, mix.conv(y))
+    return batch_norm(temporal.norm, temporal.conv(y))
 
 
 def reference(model: STGCNPP, x: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def test_drop_edge_spares_what_is_learned() -> None:
 
 def test_temporal_kernels_may_be_chosen() -> None:
     model = STGCNPP("coco17", plan=[(10, 1)], kernel_size=5, dilations=(1, 3), dropout=0.5)
-    branches = model.blocks[0].temporal[0].branches
+    branches = model.blocks[0].temporal.branches.branches
     assert [branch.dilation[0] for branch in branches] == [1, 3]
     assert [branch.kernel_size[0] for branch in branches] == [5, 5]
     assert model.blocks[0].dropout.p == 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.library import opcheck
 
-from pyg_fsar.matching.kernels import use_backend, warp, warp_backward
+from pyg_fsar.kernels import use_backend, warp, warp_backward
 
 SHAPES = [(1, 1), (1, 5), (6, 1), (2, 2), (5, 9), (9, 4)]
 
@@ -50,7 +50,7 @@ def naive(cost, gamma, free_ends):
 
 
 def solved(cost, n, m, gamma, free_ends=False):
-    total, weights = warp(cost, n, m, gamma, free_ends)
+    total, weights = warp(cost, n, m, gamma, free_ends, True)
     return total, warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[1:])
 
 
@@ -129,12 +129,17 @@ def test_of_equal_predecessors_the_diagonal_comes_first_then_up():
     assert share[0].tolist() == [[1, 1], [0, 1]]
 
 
+@pytest.mark.parametrize("free_ends", [False, True])
+@pytest.mark.parametrize("keep_weights", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.1])
-def test_a_cost_that_is_not_a_number_shows(gamma):
-    cost = torch.rand(3, 4, 4)
-    cost[1, 1, 2] = torch.nan
-    total, _ = solved(cost, *full(cost), gamma)
-    assert total.isnan().tolist() == [False, True, False]
+def test_a_cost_that_is_not_a_number_shows(gamma, keep_weights, free_ends):
+    # One such cell in each of 20 pairs, wherever it is, and 20 pairs without.
+    cost = torch.rand(2, 20, 4, 5)
+    cost[0].view(20, 20).diagonal().fill_(torch.nan)
+    n, m = full(cost.flatten(0, 1))
+    total, _ = warp(cost.flatten(0, 1), n, m, gamma, free_ends, keep_weights)
+    assert total[:20].isnan().all()
+    assert total[20:].isfinite().all()
 
 
 def test_takes_any_strides_and_no_pairs_at_all():
@@ -155,16 +160,42 @@ def test_no_share_is_denormal():
     assert torch.any(share == 0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("free_ends", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.1, 1e3])
+def test_without_weights_the_value_is_the_same(gamma, free_ends, dtype):
+    # Rows and pairs for several portions and blocks.
+    for shape in ((1, 1, 1), (37, 24, 50), (2, 3, 300)):
+        cost = torch.rand(shape, dtype=dtype)
+        cost[0, 1:, 2:-1][:, ::3] = torch.inf
+        n, m = (torch.randint(1, size + 1, shape[:1]) for size in shape[1:])
+        expected, _ = warp(cost, n, m, gamma, free_ends, True)
+        total, weights = warp(cost, n, m, gamma, free_ends, False)
+        assert weights.shape == (0,)
+        close = 1e-6 if dtype == torch.float32 else 1e-14
+        torch.testing.assert_close(total, expected, rtol=close if gamma else 0, atol=0)
+
+
+def test_without_weights_there_is_no_gradient():
+    cost = torch.rand(2, 3, 4, requires_grad=True)
+    n, m = full(cost)
+    total, weights = warp(cost, n, m, 0.1, False, False)
+    with pytest.raises(ValueError, match="call warp with keep_weights=True"):
+        warp_backward(torch.ones(2), weights, n, m, 3, 4)
+    with pytest.raises(ValueError, match="call warp with keep_weights=True"):
+        total.sum().backward()
+
+
 @pytest.mark.parametrize("free_ends", [False, True])
 def test_gradient_by_differences(free_ends):
     cost = torch.rand(3, 4, 5, dtype=torch.float64, requires_grad=True)
     n, m = torch.tensor([4, 2, 3]), torch.tensor([5, 5, 1])
-    torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, free_ends)[0].sin(), cost)
+    torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, free_ends, True)[0].sin(), cost)
 
 
 def test_second_derivative_is_refused():
     cost = torch.rand(1, 3, 3, requires_grad=True)
-    total, _ = warp(cost, *full(cost), 0.1, False)
+    total, _ = warp(cost, *full(cost), 0.1, False, True)
     (grad,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
     with pytest.raises(RuntimeError, match="warp_backward"):
         grad.sum().backward()
@@ -176,14 +207,15 @@ def test_second_derivative_is_refused():
 def test_keep_the_rules_of_torch(shape, gamma, free_ends):
     cost = torch.rand(shape, requires_grad=True)
     n, m = full(cost)
-    opcheck(warp, (cost, n, m, gamma, free_ends))
-    total, weights = warp(cost.detach(), n, m, gamma, free_ends)
+    opcheck(warp, (cost, n, m, gamma, free_ends, True))
+    opcheck(warp, (cost.detach(), n, m, gamma, free_ends, False))
+    total, weights = warp(cost.detach(), n, m, gamma, free_ends, True)
     opcheck(warp_backward, (torch.ones_like(total), weights, n, m, *shape[1:]))
 
 
 def test_compile_with_their_gradient_and_without_a_break():
     def loss(cost, n, m):
-        total, _ = warp(cost * cost, n, m, 0.1, False)
+        total, _ = warp(cost * cost, n, m, 0.1, False, True)
         return total.sin().sum()
 
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)

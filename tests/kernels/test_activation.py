@@ -5,18 +5,13 @@ import pytest
 import torch
 from torch.library import opcheck
 
-from pyg_fsar.matching.kernels import activation, use_backend
-from pyg_fsar.matching.kernels.activation import (
-    Activated,
-    activated_products,
-    has_activated_products,
-)
+from pyg_fsar.kernels import Activated, activated_products, activation, has_kernel
 
 Q, S, T, V, C = 3, 2, 4, 5, 16
 EPS = 1e-12
 
 pytestmark = pytest.mark.skipif(
-    not has_activated_products(C, torch.float64, torch.device("cpu")), reason="no C++ compiler"
+    not has_kernel("activation", C, torch.float64, torch.device("cpu")), reason="no C++ compiler"
 )
 both_sources = pytest.mark.parametrize("own_values", [True, False])
 
@@ -184,22 +179,8 @@ def test_operator_is_registered_whole():
     opcheck(activation._products, (parts, True, 0.0, EPS, torch.tensor(7)))
 
 
-def test_where_it_is_used():
-    cpu = torch.device("cpu")
-    assert has_activated_products(256, torch.float32, cpu)
-    assert not has_activated_products(6, torch.float32, cpu)
-    assert not has_activated_products(256, torch.bfloat16, cpu)
-    assert not has_activated_products(256, torch.float32, torch.device("meta"))
-    with use_backend("vectorised"):
-        assert not has_activated_products(256, torch.float32, cpu)
-    with use_backend("cpp"):
-        assert has_activated_products(256, torch.float32, cpu)
-        assert not has_activated_products(256, torch.bfloat16, cpu)
-
-
 def test_without_a_compiler(monkeypatch):
     monkeypatch.setattr(activation, "compiled", lambda name: None)
-    assert not has_activated_products(256, torch.float32, torch.device("cpu"))
     x, y = sides(True)
     with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler; set CXX"):
         activated_products(x, y, True, 0.0, EPS)

@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from pyg_fsar.kernels.dispatch import NO_WEIGHTS
+
 __all__ = ["backward", "forward", "weights_shape"]
 
 # Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
@@ -24,14 +26,14 @@ NEGLIGIBLE = 1e-30
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and the weights of the predecessors diagonal, up, left; see ``warp``.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]`` and ``[3, N + M - 1, N, B]``
+        - **output:** ``[B]`` and ``[3, N + M - 1, N, B]``, or ``[0]``
     """
     pairs, rows, columns = cost.shape
     # In units of gamma the soft minimum needs no further scaling.
@@ -43,7 +45,7 @@ def forward(
     # One row and two diagonals of border: infinity, but zero before the first cell.
     total = cost.new_full((rows + columns + 1, rows + 1, pairs), math.inf, dtype=wide)
     total[0, 0] = 0
-    weights = cost.new_zeros(3, *skewed.shape)
+    weights = cost.new_zeros(weights_shape(*cost.shape) if keep_weights else NO_WEIGHTS)
     row = torch.arange(rows, device=cost.device)[:, None]
     for d in range(rows + columns - 1):
         first, last = max(0, d - columns + 1), min(rows, d + 1)
@@ -53,17 +55,20 @@ def forward(
         if free_ends:
             column = d - row[first:last]
             before[1].masked_fill_((column > 1) & (column != m - 1), math.inf)
-        weight = weights[:, d, first:last]
+        weight = weights[:, d, first:last] if keep_weights else cost.new_empty(before.shape)
         if gamma:
             least = before.amin(0)
             # exp is slow where its result is denormal.
             torch.threshold_(weight.copy_(least - before), math.log(NEGLIGIBLE), -math.inf).exp_()
             norm = weight.sum(0)
-            weight.div_(norm)
+            if keep_weights:
+                weight.div_(norm)
             least -= norm.log_()
-        else:
+        elif keep_weights:
             least, choice = before.min(0)
             weight.scatter_(0, choice[None], 1)
+        else:
+            least = before.amin(0)
         step = skewed[d, first:last].to(wide).div(unit).clamp_(-FORBIDDEN, FORBIDDEN)
         torch.add(step, least, out=total[d + 2, first + 1 : last + 1])
     end = total[n + m, n, torch.arange(pairs, device=cost.device)]

@@ -25,7 +25,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pyg_fsar.matching.kernels.vectorised import FORBIDDEN
+from pyg_fsar.kernels.dispatch import NO_WEIGHTS
+from pyg_fsar.kernels.vectorised import FORBIDDEN
 
 __all__ = ["backward", "forward", "weights_shape"]
 
@@ -35,20 +36,21 @@ _OUTSIDE = tl.constexpr(1e36)
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and the weights of the predecessors diagonal, up, left; see ``warp``.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]`` and ``[B, 3, M, N]``
+        - **output:** ``[B]`` and ``[B, 3, M, N]``, or ``[0]``
     """
     pairs, rows, columns = cost.shape
-    total, weights = cost.new_empty(pairs), cost.new_empty(weights_shape(pairs, rows, columns))
+    total = cost.new_empty(pairs)
+    weights = cost.new_empty(weights_shape(pairs, rows, columns) if keep_weights else NO_WEIGHTS)
     # In units of gamma the soft minimum needs no further scaling. The unit is a tensor, since
     # Triton rounds Python numbers to float32.
-    unit = cost.new_full((), gamma or 1.0)
+    unit = cost.new_full((), gamma or 1.0, dtype=torch.float64)
     with torch.cuda.device_of(cost):
         _forward_kernel[(pairs,)](
             total,
@@ -61,6 +63,7 @@ def forward(
             columns,
             HARD=gamma == 0,
             FREE_ENDS=free_ends,
+            KEEP_WEIGHTS=keep_weights,
             **_lanes(rows),
         )
     return total, weights
@@ -119,12 +122,15 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     columns,
     HARD: tl.constexpr,
     FREE_ENDS: tl.constexpr,
+    KEEP_WEIGHTS: tl.constexpr,
     LANES: tl.constexpr,
 ):
     pair = tl.program_id(0).to(tl.int64)
     n = tl.load(n_of_pair + pair).to(tl.int32)
     m = tl.load(m_of_pair + pair).to(tl.int32)
     unit = tl.load(unit_of_all)
+    scale = 1.0 / unit
+    dtype = cost.dtype.element_ty
     plane = rows.to(tl.int64) * columns
     cost += pair * plane
     weights_out += pair * plane * 3
@@ -132,12 +138,15 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     lane = tl.arange(0, LANES)
     row = lane.to(tl.int64)
     above = tl.maximum(lane - 1, 0)
-    before = tl.full((LANES,), _OUTSIDE, cost.dtype.element_ty)
+    # Weights depend on small differences of large sums, more than float32 can tell apart. The
+    # differences themselves it can hold, so powers and logarithms, dear in float64, stay in the
+    # dtype of the cost.
+    before = tl.full((LANES,), _OUTSIDE, tl.float64)
     diagonal = tl.where(lane == 0, 0.0, before)
     for d in range(n + m - 1):
         column = d - lane
         live = (lane < n) & (column >= 0) & (column < m)
-        step = tl.load(cost + row * columns + column, mask=live, other=0.0) / unit
+        step = tl.load(cost + row * columns + column, mask=live, other=0.0) * scale
         # Comparisons, unlike a minimum, let a cost that is not a number through to the total.
         step = tl.where(step > _FORBIDDEN, _FORBIDDEN, step)
         step = tl.where(step < -_FORBIDDEN, -_FORBIDDEN, step)
@@ -150,23 +159,24 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
         least = tl.minimum(diagonal, up, propagate_nan=tl.PropagateNan.ALL)
         least = tl.minimum(least, left, propagate_nan=tl.PropagateNan.ALL)
         if HARD:
-            by_diagonal = (diagonal == least).to(least.dtype)
-            by_up = (up == least).to(least.dtype) * (1 - by_diagonal)
+            by_diagonal = (diagonal == least).to(dtype)
+            by_up = (up == least).to(dtype) * (1 - by_diagonal)
             by_left = 1 - by_diagonal - by_up
         else:
-            by_diagonal = tl.exp(least - diagonal)
-            by_up = tl.exp(least - up)
-            by_left = tl.exp(least - left)
+            by_diagonal = tl.exp((least - diagonal).to(dtype))
+            by_up = tl.exp((least - up).to(dtype))
+            by_left = tl.exp((least - left).to(dtype))
             norm = by_diagonal + by_up + by_left
             by_diagonal /= norm
             by_up /= norm
             by_left /= norm
             least -= tl.log(norm)
 
-        at = weights_out + (d % columns) * rows.to(tl.int64) + row
-        tl.store(at, by_diagonal, mask=live)
-        tl.store(at + plane, by_up, mask=live)
-        tl.store(at + 2 * plane, by_left, mask=live)
+        if KEEP_WEIGHTS:
+            at = weights_out + (d % columns) * rows.to(tl.int64) + row
+            tl.store(at, by_diagonal, mask=live)
+            tl.store(at + plane, by_up, mask=live)
+            tl.store(at + 2 * plane, by_left, mask=live)
         # What is above this step's cells is diagonally before the next step's.
         diagonal = higher
         before = tl.where(live, step + least, _OUTSIDE)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.matching.kernels.dispatch import backend_for, maker_of, module_of
+from pyg_fsar.kernels.dispatch import NO_WEIGHTS, backend_for, maker_of, module_of
 
 __all__ = ["warp", "warp_backward"]
 
@@ -15,10 +15,11 @@ __all__ = ["warp", "warp_backward"]
 @custom_op(
     "pyg_fsar::warp",
     mutates_args=(),
-    schema="(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends) -> (Tensor, Tensor)",
+    schema="(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends, bool keep_weights)"
+    " -> (Tensor, Tensor)",
 )
 def warp(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
 ) -> tuple[Tensor, Tensor]:
     """Accumulated cost of warping each pair from its first cell to cell ``(n - 1, m - 1)``.
 
@@ -31,13 +32,14 @@ def warp(
         free_ends: Whether to step from a row to the next within a column only in the pair's
             first two columns and its last one. On a cost with a column of zeros at either end
             this is the recursion of OTAM.
+        keep_weights: Whether there will be a backward pass. Without it there is less to do.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]``, and what :func:`warp_backward` takes as weights
+        - **output:** ``[B]``, and what :func:`warp_backward` takes as weights, or ``[0]``
     """
-    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends)
+    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, keep_weights)
 
 
 @custom_op(
@@ -62,14 +64,20 @@ def warp_backward(
         - **grad:** ``[B]``
         - **n**, **m:** ``[B]`` int64
         - **output:** ``[B, N, M]``
+
+    Raises:
+        ValueError: If :func:`warp` kept no weights, or these are not its own.
     """
     module = maker_of(weights, grad.numel(), rows, columns)
     return module.backward(grad, weights, n, m, rows, columns)
 
 
 @register_fake("pyg_fsar::warp")
-def _(cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool) -> tuple[Tensor, Tensor]:
-    weights = module_of(backend_for(cost)).weights_shape(*cost.shape)
+def _(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+) -> tuple[Tensor, Tensor]:
+    module = module_of(backend_for(cost))
+    weights = module.weights_shape(*cost.shape) if keep_weights else NO_WEIGHTS
     return cost.new_empty(cost.size(0)), cost.new_empty(weights)
 
 
@@ -79,7 +87,7 @@ def _(grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: i
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    cost, n, m, _, _ = inputs
+    cost, n, m = inputs[:3]
     ctx.save_for_backward(output[1], n, m)
     # No gradient reaches the weights, and one of zeros would take as long as the alignment.
     ctx.set_materialize_grads(False)
@@ -87,9 +95,10 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return None, None, None, None, None
-    return warp_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.columns), None, None, None, None
+    cells = None
+    if grad is not None:
+        cells = warp_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.columns)
+    return cells, None, None, None, None, None
 
 
 register_autograd("pyg_fsar::warp", _backward, setup_context=_save)

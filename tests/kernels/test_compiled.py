@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pyg_fsar.matching.kernels import compiled as module
+from pyg_fsar.kernels import compiled as module
 
 compiled = module.compiled.__wrapped__  # anew for every test
 

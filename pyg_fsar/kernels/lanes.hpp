@@ -141,4 +141,20 @@ struct FlushDenormals {
 #endif
 };
 
+// A vector anywhere in an array.
+template <class T> struct Unaligned {
+  typedef T Vector __attribute__((vector_size(REGISTER_BYTES), aligned(alignof(T)), may_alias));
+};
+template <class T> inline Vector<T> load(const T *from) {
+  return *(const typename Unaligned<T>::Vector *)from;
+}
+template <class T> inline void store(T *to, Vector<T> value) {
+  *(typename Unaligned<T>::Vector *)to = value;
+}
+template <class T> inline T sum(Vector<T> v) {
+  T total = 0;
+  for (int k = 0; k < LANES<T>; ++k) total += v[k];
+  return total;
+}
+
 }  // namespace

@@ -13,22 +13,6 @@ namespace {
 // Block of a product that is summed up in registers.
 constexpr int ROWS = 5, VECTORS = REGISTER_BYTES == 64 ? 4 : 2, DOTS = VECTORS;
 
-// A vector anywhere in an array.
-template <class T> struct Unaligned {
-  typedef T Vector __attribute__((vector_size(REGISTER_BYTES), aligned(alignof(T)), may_alias));
-};
-template <class T> inline Vector<T> load(const T *from) {
-  return *(const typename Unaligned<T>::Vector *)from;
-}
-template <class T> inline void store(T *to, Vector<T> value) {
-  *(typename Unaligned<T>::Vector *)to = value;
-}
-template <class T> inline T sum(Vector<T> v) {
-  T total = 0;
-  for (int k = 0; k < LANES<T>; ++k) total += v[k];
-  return total;
-}
-
 // C [R, N vectors] = A B with A [R, depth] anywhere, B [depth, ...] in rows; added to C if asked.
 template <class T, int R, int N>
 inline void block(T *c, int64_t c_row, const T *a, int64_t a_row, int64_t a_column, const T *b,

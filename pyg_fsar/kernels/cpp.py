@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.kernels.compiled import compiled
+from pyg_fsar.kernels.compiled import compiled
+from pyg_fsar.kernels.dispatch import NO_WEIGHTS
 
 __all__ = ["backward", "forward", "library", "weights_shape"]
 
@@ -18,14 +19,14 @@ OUT_OF_MEMORY, BAD_LENGTH = 1, 2
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and as weights their gradients; see ``warp``.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]`` and ``[B, N, M]``
+        - **output:** ``[B]`` and ``[B, N, M]``, or ``[0]``
 
     Raises:
         ValueError: If the cost is not a CPU tensor in float32 or float64, or a length lies
@@ -42,7 +43,9 @@ def forward(
     if functions is None:
         raise RuntimeError("the cpp backend needs a C++ compiler; set CXX to one that works")
     cost, n, m = cost.contiguous(), n.contiguous(), m.contiguous()
-    total, alignment = cost.new_empty(len(cost)), torch.empty_like(cost)
+    total = cost.new_empty(len(cost))
+    # Where there is nothing to keep, this is the null pointer, and C++ computes no alignment.
+    alignment = cost.new_empty(weights_shape(*cost.shape) if keep_weights else NO_WEIGHTS)
     status = getattr(functions, FUNCTIONS[cost.dtype])(
         *(array.data_ptr() for array in (cost, n, m, total, alignment)),
         *cost.shape,

@@ -10,50 +10,16 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <vector>
 
+#include "dropout.hpp"
 #include "products.hpp"
+#include "threads.hpp"
 
 namespace {
 
 // What all threads together may hold of sums that they share, in bytes.
 constexpr int64_t SHARED_BYTES = int64_t(1) << 27;
-
-// The finaliser of splitmix64.
-inline uint64_t scrambled(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-// A number for each lane of a vector.
-template <class T> struct Counters {
-  typedef uint32_t Vector __attribute__((vector_size(LANES<T> * 4)));
-};
-
-// Dropout whose draws follow from the seed and the place alone, so that they can be made again.
-template <class T> struct Dropout {
-  uint32_t row, threshold;
-  T scale;
-
-  Dropout(uint64_t seed, uint64_t row_number, double p)
-      : row(uint32_t(scrambled(seed + 0x9e3779b97f4a7c15u * (row_number + 1)))),
-        threshold(uint32_t(p * 4294967296.0)), scale(T(1 / (1 - p))) {}
-
-  Vector<T> operator()(Vector<T> value, uint32_t first) const {
-    if (!threshold) return value;
-    typename Counters<T>::Vector x;
-    for (int k = 0; k < LANES<T>; ++k) x[k] = k;
-    x = ((x + first) * 0x9e3779b9u) ^ row;
-    x = (x ^ (x >> 16)) * 0x21f0aaadu;
-    x = (x ^ (x >> 15)) * 0x735a2d97u;
-    x ^= x >> 15;
-    const auto keep = __builtin_convertvector(x >= threshold, BitVector<T>);
-    return keep ? value * scale : Vector<T>{};
-  }
-};
 
 struct Sizes {
   int64_t queries, support, frames, joints, mixed, channels;
@@ -256,20 +222,9 @@ template <class T> Problem<T> read(const int64_t *sizes, const double *options, 
 // Runs a body for every query on several threads; the body gets the thread's number and query.
 template <class Body> void for_queries(int64_t queries, int64_t threads, const Body &body) {
   std::atomic<int64_t> next{0};
-  const auto work = [&](int64_t thread) {
+  in_parallel(threads, [&](int64_t thread) {
     for (int64_t q; (q = next++) < queries;) body(thread, q);
-  };
-  std::vector<std::thread> helpers;
-  helpers.reserve(threads);
-  for (int64_t k = 1; k < threads; ++k) {
-    try {
-      helpers.emplace_back(work, k);
-    } catch (const std::system_error &) {
-      break;  // fewer threads do it, too
-    }
-  }
-  work(0);
-  for (std::thread &helper : helpers) helper.join();
+  });
 }
 
 template <class T>

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.matching.kernels.compiled import compiled
-from pyg_fsar.matching.kernels.dispatch import backend_for
+from pyg_fsar.kernels.compiled import compiled
+from pyg_fsar.kernels.dispatch import DTYPES
 
-__all__ = ["Activated", "activated_products", "has_activated_products"]
-
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+__all__ = ["Activated", "activated_products"]
 
 
 class Activated(NamedTuple):
@@ -35,19 +33,6 @@ class Activated(NamedTuple):
     bias: Tensor
     norm_weight: Tensor
     norm_bias: Tensor
-
-
-@torch.compiler.assume_constant_result
-def has_activated_products(channels: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether :func:`activated_products` takes such clips: on the CPU, with a compiler, and with
-    channels that fill vector registers.
-    """
-    if device.type != "cpu" or dtype not in DTYPES:
-        return False
-    if backend_for(torch.empty(0, dtype=dtype)) != "cpp":
-        return False
-    library = compiled("activation")
-    return library is not None and channels % library.activation_lanes(dtype.itemsize) == 0
 
 
 def activated_products(

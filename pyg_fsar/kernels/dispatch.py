@@ -13,10 +13,16 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-__all__ = ["backend_for", "use_backend"]
+from pyg_fsar.kernels.compiled import compiled
+
+__all__ = ["backend_for", "has_kernel", "use_backend"]
 
 # Modules by the name of their backend; imported when first used, and Triton's last.
 MODULES = {"vectorised": "vectorised", "cpp": "cpp", "triton": "triton_warp"}
+# What kernels compute in, by the names of their functions.
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+# Shape of the weights of a forward pass that was to keep none.
+NO_WEIGHTS = (0,)
 
 
 class Backend(Protocol):
@@ -24,9 +30,9 @@ class Backend(Protocol):
 
     @staticmethod
     def forward(
-        cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool
+        cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
     ) -> tuple[Tensor, Tensor]:
-        """Accumulated costs ``[B]``, and weights."""
+        """Accumulated costs ``[B]``, and weights, or what is empty if they are not to be kept."""
 
     @staticmethod
     def backward(
@@ -49,12 +55,34 @@ def backend_for(cost: Tensor) -> str:
     forced = _forced.get()
     if forced is not None:
         return forced
-    if cost.dtype in (torch.float32, torch.float64):
+    if cost.dtype in DTYPES:
         if cost.is_cuda and not _missing("triton"):
             return "triton"
         if cost.device.type == "cpu" and not _missing("cpp"):
             return "cpp"
     return "vectorised"
+
+
+@torch.compiler.assume_constant_result
+def has_kernel(name: str, channels: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a C++ kernel that works on vectors of channels takes such joints.
+
+    It does on the CPU, where there is a compiler and no other backend is forced, with channels that
+    fill vector registers.
+
+    Args:
+        name: Its source, without the suffix.
+        channels: Size of each joint.
+        dtype: Type of the numbers.
+        device: Where they are.
+    """
+    if device.type != "cpu" or dtype not in DTYPES:
+        return False
+    if backend_for(torch.empty(0, dtype=dtype)) != "cpp":
+        return False
+    library = compiled(name)
+    lanes = None if library is None else getattr(library, f"{name}_lanes")
+    return lanes is not None and channels % lanes(dtype.itemsize) == 0
 
 
 @contextmanager
@@ -82,7 +110,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def module_of(name: str) -> Backend:
     """Module of a backend."""
-    return cast(Backend, import_module(f"pyg_fsar.matching.kernels.{MODULES[name]}"))
+    return cast(Backend, import_module(f"pyg_fsar.kernels.{MODULES[name]}"))
 
 
 def maker_of(weights: Tensor, pairs: int, rows: int, columns: int) -> Backend:
@@ -92,8 +120,12 @@ def maker_of(weights: Tensor, pairs: int, rows: int, columns: int) -> Backend:
     :func:`use_backend`.
 
     Raises:
-        ValueError: If it was none.
+        ValueError: If it was none, or no weights were kept.
     """
+    if weights.shape == NO_WEIGHTS:
+        raise ValueError(
+            "there is no gradient without weights; call warp with keep_weights=True for one"
+        )
     for name in MODULES:
         if name != "triton" or not _missing(name):
             module = module_of(name)
@@ -110,6 +142,6 @@ def _missing(name: str) -> str:
             return "Triton is not installed; `pip install triton`"
         if not hasattr(import_module("triton.language"), "gather"):
             return f"it needs Triton 3.3, this is {import_module('triton').__version__}"
-    if name == "cpp" and import_module("pyg_fsar.matching.kernels.cpp").library() is None:
+    if name == "cpp" and import_module("pyg_fsar.kernels.cpp").library() is None:
         return "there is no C++ compiler that works; install one or set CXX to it"
     return ""

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pyg_fsar.matching.kernels import backend_for, dispatch, use_backend, warp, warp_backward
+from pyg_fsar.kernels import backend_for, dispatch, has_kernel, use_backend, warp, warp_backward
 
 
 @pytest.fixture
@@ -36,6 +36,23 @@ def test_chooses_by_device_and_dtype(device, dtype, expected, lacking):
     assert backend_for(tensor_on(device, dtype)) == expected
     lacking.update(["cpp", "triton"])
     assert backend_for(tensor_on(device, dtype)) == "vectorised"
+
+
+@pytest.mark.parametrize("name", ["activation", "norm_relu"])
+def test_kernels_on_channels_take_whole_registers_on_the_cpu(name, monkeypatch):
+    cpu = torch.device("cpu")
+    if not has_kernel(name, 256, torch.float32, cpu):
+        pytest.skip("no C++ compiler")
+    assert not has_kernel(name, 6, torch.float32, cpu)
+    assert not has_kernel(name, 256, torch.bfloat16, cpu)
+    assert not has_kernel(name, 256, torch.float32, torch.device("meta"))
+    with use_backend("vectorised"):
+        assert not has_kernel(name, 256, torch.float32, cpu)
+    with use_backend("cpp"):
+        assert has_kernel(name, 256, torch.float32, cpu)
+        assert not has_kernel(name, 256, torch.bfloat16, cpu)
+    monkeypatch.setattr(dispatch, "compiled", lambda name: None)
+    assert not has_kernel(name, 256, torch.float32, cpu)
 
 
 def test_forces_one_until_the_end(lacking):
@@ -74,10 +91,10 @@ def test_says_how_to_get_what_is_missing(monkeypatch):
 
 def test_a_backward_pass_is_of_the_backend_of_its_forward_pass():
     cost, length = torch.rand(2, 3, 4, requires_grad=True), torch.tensor([3, 3])
-    expected, _ = warp(cost, length, length + 1, 0.1, False)
+    expected, _ = warp(cost, length, length + 1, 0.1, False, True)
     (expected,) = torch.autograd.grad(expected.sum(), cost)
     with use_backend("vectorised"):
-        total, _ = warp(cost, length, length + 1, 0.1, False)
+        total, _ = warp(cost, length, length + 1, 0.1, False, True)
     (grad,) = torch.autograd.grad(total.sum(), cost)
     torch.testing.assert_close(grad, expected)
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.kernels import use_backend, warp
+from pyg_fsar.kernels import use_backend, warp
 
 if find_spec("triton") is None:
     pytest.skip("Triton is not installed: pip install triton", allow_module_level=True)
@@ -34,18 +34,20 @@ def test_kernels_in_the_interpreter():
 
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter replaces the compiler")
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
-@pytest.mark.parametrize("lanes", [1, 32, 128])
-def test_kernels_compile_without_a_gpu(lanes, dtype, tmp_path, monkeypatch):
+@pytest.mark.parametrize("lanes, keep_weights", [(1, True), (32, False), (128, True)])
+def test_kernels_compile_without_a_gpu(lanes, keep_weights, dtype, tmp_path, monkeypatch):
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from pyg_fsar.matching.kernels import triton_warp
+    from pyg_fsar.kernels import triton_warp
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     options = triton_warp._lanes(lanes)
-    constants = {"HARD": False, "FREE_ENDS": True, "LANES": options.pop("LANES")}
+    constants = {"HARD": False, "FREE_ENDS": True, "KEEP_WEIGHTS": keep_weights}
+    constants["LANES"] = options.pop("LANES")
     types = {"rows": "i32", "columns": "i32", "n_of_pair": "*i64", "m_of_pair": "*i64"}
+    types["unit_of_all"] = "*fp64"
     types.update(dict.fromkeys(constants, "constexpr"))
     for kernel in (triton_warp._forward_kernel, triton_warp._backward_kernel):
         signature = {name: types.get(name, f"*{dtype}") for name in kernel.arg_names}
@@ -70,6 +72,26 @@ class TestKernels:
         tolerance = 1e-5 if dtype == torch.float32 else 1e-12
         torch.testing.assert_close(total.double(), expected, rtol=tolerance, atol=tolerance)
         torch.testing.assert_close(grad.double(), expected_grad, rtol=1e-4, atol=tolerance)
+
+    @pytest.mark.parametrize("gamma", [0.01, 0.001])
+    def test_sharp_minima_of_long_clips_are_accurate_in_float32(self, gamma):
+        cost, length = torch.rand(1, 256, 256), torch.tensor([256])
+        total, grad = warped(cost, length, length, gamma)
+        exact, exact_grad = warped(cost.double(), length, length, gamma, backend="vectorised")
+        torch.testing.assert_close(total.double(), exact, rtol=1e-6, atol=0)
+        torch.testing.assert_close(grad.double(), exact_grad, rtol=1e-4, atol=1e-12)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("gamma", [0.0, 0.05])
+    @pytest.mark.parametrize("free_ends", [False, True])
+    def test_without_weights_the_value_is_the_same(self, free_ends, gamma, dtype):
+        cost = torch.rand(2, 9, 7, dtype=dtype, device=DEVICE)
+        n, m = (torch.tensor(sizes, device=DEVICE) for sizes in ([9, 4], [5, 7]))
+        with use_backend("triton"):
+            expected, _ = warp(cost, n, m, gamma, free_ends, True)
+            total, kept = warp(cost, n, m, gamma, free_ends, False)
+        assert torch.equal(total, expected)
+        assert kept.shape == (0,)
 
     @pytest.mark.parametrize("gamma", [0.0, 0.05])
     @pytest.mark.parametrize("free_ends", [False, True])
@@ -125,7 +147,7 @@ class TestKernels:
         cost = torch.rand(1, 3, 3, dtype=torch.float64, device=DEVICE, requires_grad=True)
         n = m = torch.tensor([3], device=DEVICE)
         with use_backend("triton"):
-            assert torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, False)[0], cost)
+            assert torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, False, True)[0], cost)
 
     @pytest.mark.skipif(INTERPRETED, reason="only a GPU can be waited for")
     def test_never_wait_for_the_gpu(self):
@@ -134,7 +156,7 @@ class TestKernels:
         torch.cuda.set_sync_debug_mode("error")
         try:
             with use_backend("triton"):
-                warp(cost, n, m, 0.1, False)[0].sum().backward()
+                warp(cost, n, m, 0.1, False, True)[0].sum().backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -151,7 +173,7 @@ def warped(
     device = DEVICE if backend == "triton" else "cpu"
     leaf = cost.detach().to(device).requires_grad_()
     with use_backend(backend):
-        total, _ = warp(leaf, n.to(device), m.to(device), gamma, free_ends)
+        total, _ = warp(leaf, n.to(device), m.to(device), gamma, free_ends, True)
         (weights(total) * total).sum().backward()
     return total.detach().cpu(), leaf.grad.cpu()
 

@@ -13,13 +13,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "lanes.hpp"
+#include "threads.hpp"
 
 namespace {
 
@@ -34,6 +32,8 @@ constexpr double LARGE_GAMMA = 1;
 // More origins than this are computed again for the backward pass rather than kept, which takes
 // less time than a trip to main memory.
 constexpr int64_t CACHE_BYTES = int64_t(1) << 21;
+// Where nothing is kept, costs are taken in portions of this size, which stay in the first cache.
+constexpr int64_t PORTION_BYTES = int64_t(1) << 14;
 // Cells that are worth starting a thread for.
 constexpr int64_t CELLS_PER_THREAD = int64_t(1) << 17;
 
@@ -42,7 +42,9 @@ enum Status { DONE = 0, OUT_OF_MEMORY = 1, BAD_LENGTH = 2 };
 template <class S> struct Problem {
   const S *cost;
   const int64_t *n, *m;
-  S *total, *alignment;
+  S *total;
+  // Null if it is not wanted.
+  S *alignment;
   int64_t pairs, rows, columns;
   double gamma;
   bool free_ends;
@@ -59,7 +61,8 @@ template <class Item> struct Cell {
 };
 
 // Works through the blocks of a problem one at a time. Numbers are stored as S and computed as T.
-template <class S, class T, bool soft> class Worker {
+// What only the alignment needs is done where it is traced.
+template <class S, class T, bool soft, bool traced> class Worker {
   static constexpr int lanes = LANES<T>;
   using V = Vector<T>;
   typedef S Stored
@@ -77,18 +80,19 @@ template <class S, class T, bool soft> class Worker {
         factor_rest(soft ? T(-LOG2_E / problem.gamma - double(factor)) : T(0)),
         limit(T(std::min(FORBIDDEN * (soft ? problem.gamma : 1), double(-NEVER<T>)))),
         cells(size_t(segment * columns + lanes)),
-        origins(size_t(segment * columns)),
+        origins(size_t(traced ? segment * columns : 0)),
         front(size_t(columns)),
-        kept(size_t(((rows - 1) / segment + 1) * columns)),
-        shares(size_t(columns)) {}
+        kept(size_t(traced ? ((rows - 1) / segment + 1) * columns : 0)),
+        shares(size_t(traced ? columns : 0)) {}
 
   void run(int64_t block) {
     start(block);
     const int64_t last_segment = (rows - 1) / segment * segment;
     for (int64_t begin = 0; begin < rows; begin += segment) {
-      std::copy_n(front.data(), columns, &kept[begin / segment * columns]);
+      if (traced) std::copy_n(front.data(), columns, &kept[begin / segment * columns]);
       forward(begin);
     }
+    if (!traced) return;
     for (int64_t begin = last_segment; begin >= 0; begin -= segment) {
       if (begin < last_segment) {
         std::copy_n(&kept[begin / segment * columns], columns, front.data());
@@ -102,6 +106,10 @@ template <class S, class T, bool soft> class Worker {
   // All rows if their origins fit the cache, else a number that balances the memory for the origins
   // of a segment with that for the state between segments.
   static int64_t segment_rows(const Problem<S> &problem) {
+    if (!traced) {
+      const int64_t portion = PORTION_BYTES / (problem.columns * int64_t(sizeof(Cell<V>)));
+      return std::min(std::max<int64_t>(1, portion), problem.rows);
+    }
     const int64_t bytes = problem.rows * problem.columns * sizeof(Cell<Origin<T>>);
     return bytes <= CACHE_BYTES ? problem.rows : int64_t(std::ceil(std::sqrt(problem.rows)));
   }
@@ -129,7 +137,8 @@ template <class S, class T, bool soft> class Worker {
     const int64_t end = std::min(begin + segment, rows);
     load(begin, (end - begin) * columns);
     for (int64_t i = begin; i < end; ++i) {
-      advance(i == 0, &cells[(i - begin) * columns], &origins[(i - begin) * columns]);
+      const int64_t at = (i - begin) * columns;
+      advance(i == 0, &cells[at], traced ? &origins[at] : nullptr);
       for (int pair = 0; pair < used; ++pair)
         if (n[pair] - 1 == i) problem.total[first + pair] = total(pair);
     }
@@ -169,24 +178,25 @@ template <class S, class T, bool soft> class Worker {
           up = {open ? above.mantissa : V{}, open ? above.exponent : all(NEVER<T>)};
         }
         const V cost = larger(all(-limit), smaller(all(limit), costs[j].at[r]));
-        Scaled<T> here;
-        if (soft)
-          here = soft_step(diagonal[r], up, left[r], cost, from[j].at[r]);
-        else
-          here = hard_step(diagonal[r], up, left[r], cost, from[j].at[r]);
+        Origin<T> *origin = traced ? &from[j].at[r] : nullptr;
+        const Scaled<T> here = soft ? soft_step(diagonal[r], up, left[r], cost, origin)
+                                    : hard_step(diagonal[r], up, left[r], cost, origin);
         front[j].at[r] = left[r] = here;
         diagonal[r] = above;
       }
   }
 
   Scaled<T> soft_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left,
-                      V cost, Origin<T> &from) const {
+                      V cost, Origin<T> *from) const {
     const V best = larger(larger(diagonal.exponent, up.exponent), left.exponent);
-    from = {diagonal.mantissa * whole_power<T>(diagonal.exponent - best),
-            up.mantissa * whole_power<T>(up.exponent - best),
-            left.mantissa * whole_power<T>(left.exponent - best)};
-    const V sum = from.diagonal + from.up + from.left, inverse = T(1) / sum;
-    from = {from.diagonal * inverse, from.up * inverse, from.left * inverse};
+    const V by_diagonal = diagonal.mantissa * whole_power<T>(diagonal.exponent - best);
+    const V by_up = up.mantissa * whole_power<T>(up.exponent - best);
+    const V by_left = left.mantissa * whole_power<T>(left.exponent - best);
+    const V sum = by_diagonal + by_up + by_left;
+    if (traced) {
+      const V inverse = T(1) / sum;
+      *from = {by_diagonal * inverse, by_up * inverse, by_left * inverse};
+    }
     // exp(-cost / gamma) as a whole power of 2 and the rest. The difference is a fused operation,
     // which keeps the bits that the product alone would lose.
     const V whole = (cost * factor + ROUNDER<T>) - ROUNDER<T>;
@@ -195,17 +205,19 @@ template <class S, class T, bool soft> class Worker {
     return normalised<T>({sum * power, best + whole});
   }
 
-  // The exponent is minus the accumulated cost. The mantissa stays zero, unless a cost is NaN,
-  // which comparisons would pass over.
+  // The exponent is minus the accumulated cost. A cost that is NaN has to reach the last cell, which
+  // it does along its row, by the second operand of a comparison, and then down the last column.
   Scaled<T> hard_step(const Scaled<T> &diagonal, const Scaled<T> &up, const Scaled<T> &left,
-                      V cost, Origin<T> &from) const {
-    const V none = V{}, one = all(T(1)), best = larger(diagonal.exponent, up.exponent);
-    const BitVector<T> from_left = left.exponent > best;
-    const BitVector<T> from_up = up.exponent > diagonal.exponent;
-    from = {from_left ? none : (from_up ? none : one), from_left ? none : (from_up ? one : none),
-            from_left ? one : none};
-    const V mantissa = diagonal.mantissa + up.mantissa + left.mantissa + cost;
-    return {mantissa * T(0), larger(best, left.exponent) - cost};
+                      V cost, Origin<T> *from) const {
+    const V best = larger(diagonal.exponent, up.exponent);
+    if (traced) {
+      const V none = V{}, one = all(T(1));
+      const BitVector<T> from_left = left.exponent > best;
+      const BitVector<T> from_up = up.exponent > diagonal.exponent;
+      *from = {from_left ? none : (from_up ? none : one), from_left ? none : (from_up ? one : none),
+               from_left ? one : none};
+    }
+    return {V{}, larger(best, left.exponent) - (cost + up.exponent * T(0))};
   }
 
   // One row of the alignment, of which each cell hands its share back to its predecessors.
@@ -274,8 +286,7 @@ template <class S, class T, bool soft> class Worker {
   std::vector<Cell<V>> shares;
 };
 
-template <class S, class T, bool soft> void solve(const Problem<S> &problem, int threads) {
-  using W = Worker<S, T, soft>;
+template <class W, class S> void run(const Problem<S> &problem, int threads) {
   const int64_t blocks = (problem.pairs + W::PAIRS - 1) / W::PAIRS;
   const int64_t worth = blocks * W::PAIRS * problem.rows * problem.columns / CELLS_PER_THREAD;
   const int64_t count = std::max<int64_t>(1, std::min({int64_t(threads), blocks, worth}));
@@ -283,19 +294,19 @@ template <class S, class T, bool soft> void solve(const Problem<S> &problem, int
   workers.reserve(size_t(count));
   for (int64_t k = 0; k < count; ++k) workers.emplace_back(problem);
   std::atomic<int64_t> next{0};
-  const auto work = [&](W &worker) {
+  in_parallel(count, [&](int64_t k) {
     const FlushDenormals guard;
-    for (int64_t block; (block = next++) < blocks;) worker.run(block);
-  };
-  std::vector<std::thread> others;
-  others.reserve(size_t(count));
-  try {
-    for (int64_t k = 1; k < count; ++k) others.emplace_back(work, std::ref(workers[size_t(k)]));
-  } catch (const std::system_error &) {
-    // The system gives no more threads: those there are do the work.
-  }
-  work(workers[0]);
-  for (auto &other : others) other.join();
+    for (int64_t block; (block = next++) < blocks;) workers[size_t(k)].run(block);
+  });
+}
+
+template <class S, bool traced> void solve(const Problem<S> &problem, int threads) {
+  if (problem.gamma > LARGE_GAMMA)
+    run<Worker<S, double, true, traced>>(problem, threads);
+  else if (problem.gamma > 0)
+    run<Worker<S, S, true, traced>>(problem, threads);
+  else  // Sums are compared, and a rounded one could change the path.
+    run<Worker<S, double, false, traced>>(problem, threads);
 }
 
 template <class S> int warp(const Problem<S> &problem, int threads) noexcept {
@@ -304,12 +315,7 @@ template <class S> int warp(const Problem<S> &problem, int threads) noexcept {
         problem.m[pair] > problem.columns)
       return BAD_LENGTH;
   try {
-    if (problem.gamma > LARGE_GAMMA)
-      solve<S, double, true>(problem, threads);
-    else if (problem.gamma > 0)
-      solve<S, S, true>(problem, threads);
-    else  // Sums are compared, and a rounded one could change the path.
-      solve<S, double, false>(problem, threads);
+    problem.alignment ? solve<S, true>(problem, threads) : solve<S, false>(problem, threads);
   } catch (const std::bad_alloc &) {
     return OUT_OF_MEMORY;
   }
