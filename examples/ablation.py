@@ -6,6 +6,9 @@
 trains every row of the tables once per seed and tests all on the same episodes. Each row and seed
 has a folder of its own, and the same command goes on where it was interrupted, by whatever. The
 table stands in ``results.md`` and is printed.
+
+The budget is small unless options say otherwise: 200 training episodes, and encoders of 4 blocks
+with temporal kernels of 3 frames where they have the choice.
 """
 
 import json
@@ -62,6 +65,15 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "Bi-MHM": {"spatial": "none", "matcher": "bimhm"},
         "NGM": {"spatial": "none", "matcher": "ngm"},
     },
+    "method": {
+        "full": {"spatial": "full"},
+        "full, gamma 0.01": {"spatial": "full", "gamma": 0.01},
+        "full, gamma 1": {"spatial": "full", "gamma": 1.0},
+        "full, FBNM": {"spatial": "full", "rank_method": "fbnm"},
+        "full, as released": {"spatial": "full", "rank_method": "fbnm", "gamma": 0.01},
+        "full, divergence": {"spatial": "full", "divergence": True},
+        "full, lambda 1": {"spatial": "full", "rank_weight": 1.0},
+    },
     "backbones": {
         f"{name}, {matcher}": {"spatial": "none", "backbone": backbone, "matcher": option}
         for name, backbone in {
@@ -83,9 +95,18 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--data", choices=["utd", "ntu", "generated"], default="utd", help="dataset"
     )
     parser.add_argument("--root", type=Path, help="folder of the dataset")
-    parser.add_argument("--table", nargs="+", choices=TABLES, default=["strategies", "matchers"])
+    parser.add_argument(
+        "--subset", choices=("T", "S"), default="T", help="of ntu: 30 or 60 clips per class"
+    )
+    parser.add_argument(
+        "--table", nargs="+", choices=TABLES, default=["strategies", "matchers"],
+        help="tables to make; what a row changes takes the place of an option "
+        "(default: strategies matchers)",
+    )  # fmt: skip
     parser.add_argument("--rows", nargs="+", help="only these rows, by name")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each, instead of --seed"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="rows that train at the same time")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="results go here")
     parser.add_argument("--num-frames", type=int, default=30, help="frames of every clip")
@@ -111,7 +132,7 @@ def load(options: Namespace, split: str) -> SkeletonDataset:
     if options.data == "utd":
         return UTDMHAD(options.root, split=split, transform=transform)
     if options.data == "ntu":
-        return NTURGBD(options.root, subset="T", split=split, transform=transform)
+        return NTURGBD(options.root, subset=options.subset, split=split, transform=transform)
     return FakeSkeletonDataset("ntu25", split=split, transform=transform)
 
 
@@ -127,7 +148,8 @@ def described(options: Namespace, row: str, seed: int) -> tuple[TrainingOptions,
 
 
 def data_settings(options: Namespace) -> dict[str, Any]:
-    return {"data": options.data, "num_frames": options.num_frames}
+    subset = {"subset": options.subset} if options.data == "ntu" else {}
+    return {"data": options.data, "num_frames": options.num_frames, **subset}
 
 
 def train_row(options: Namespace, row: str, seed: int) -> None:
@@ -144,12 +166,9 @@ def train_row(options: Namespace, row: str, seed: int) -> None:
     # Every row is tested after its last epoch. The best of a few epochs by a validation on five
     # classes is often an early one, which adds more noise than the rows differ by.
     load_checkpoint(fabric, folder / "last.ckpt", {"model": model})
-    result = evaluate(
-        fabric, model, test, training.n_way, training.k_shot, training.n_query,
-        training.test_episodes, training.test_runs, training.eval_seed,
-    )  # fmt: skip
-    embeddings, _ = embed_dataset(fabric, model, test)
-    frames = embeddings.float().flatten(0, 1)
+    embedded = embed_dataset(fabric, model, test)
+    result = evaluate(fabric, model, test, **training.test_protocol(), embedded=embedded)
+    frames = embedded[0].float().flatten(0, 1)
     outcome = {
         "settings": {**asdict(replace(training, resume=False)), **settings},
         "accuracies": result.accuracies.tolist(),

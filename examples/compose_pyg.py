@@ -73,18 +73,15 @@ def few_shot_rows(options: Namespace, fabric: Fabric) -> Iterator[dict[str, str]
         encoder = FrameEncoder(gnn, train.skeleton, num_temporal=2)
         model = FewShotModel(encoder, build_matcher("soft_dtw", gamma=0.1))
         fit(fabric, model, train, val, training, options.out / name.lower())
-        result = evaluate(
-            fabric, model, test, training.n_way, training.k_shot, training.n_query,
-            training.test_episodes, training.test_runs, training.eval_seed,
-        )  # fmt: skip
-        embeddings, _ = embed_dataset(fabric, model, test)
+        embedded = embed_dataset(fabric, model, test)
+        result = evaluate(fabric, model, test, **training.test_protocol(), embedded=embedded)
         yield {
             "data": "GENERATED motions" if options.root is None else "UTD-MHAD",
             "task": f"{training.n_way}-way {training.k_shot}-shot",
             "model": f"{name}, soft-DTW",
             "accuracy (%)": f"{100 * result.accuracy:.2f}",
             "spread": f"± {100 * result.interval:.2f} (95 % interval)",
-            "effective rank": f"{float(effective_rank(embeddings.flatten(0, 1)).mean()):.2f}",
+            "effective rank": f"{float(effective_rank(embedded[0].flatten(0, 1)).mean()):.2f}",
         }
 
 

@@ -70,7 +70,7 @@ def load(options: Namespace, split: str) -> SkeletonDataset:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    training = TrainingOptions.from_arguments(options)
+    training, model = (kind.from_arguments(options) for kind in (TrainingOptions, ModelOptions))
     fabric = launch(training)
     # One process makes the store, the others then find it made.
     with fabric.rank_zero_first():
@@ -80,15 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     one_shot = options.protocol == "one-shot"
     result = run(
-        fabric, train, val, test, training, ModelOptions.from_arguments(options), options.out,
+        fabric, train, val, test, training, model, options.out,
         exemplars=list(test.exemplars.values()) if one_shot else None,
         settings={"data": data, "subset": options.subset, "num_frames": options.num_frames},
     )  # fmt: skip
     ways = "one-shot" if one_shot else f"{training.n_way}-way {training.k_shot}-shot"
-    row = result_row(
-        f"{options.matcher}, {ways}, {data}", result, "queries" if one_shot else "episodes"
-    )
-    table = format_table([row])
+    method = f"{model.backbone}, {model.matcher}, {model.spatial}, {ways}, {data}"
+    table = format_table([result_row(method, result, "queries" if one_shot else "episodes")])
     if fabric.is_global_zero:
         (options.out / "results.md").write_text(table + "\n")
     fabric.print(f"\n{table}\n\nEverything is in {options.out}")

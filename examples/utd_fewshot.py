@@ -72,13 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for version, data in versions.items():
         for name, matcher in {"L2": "protonet", "DTW": "dtw"}.items():
             untrained = FewShotModel(Identity(), build_matcher(matcher, cost="euclidean"))
-            results[f"{name}, {version}"] = evaluate(
-                fabric, untrained, data, training.n_way, training.k_shot, training.n_query,
-                training.test_episodes, training.test_runs, training.eval_seed,
-            )  # fmt: skip
-            fabric.print(f"{name}, {version}: {results[f'{name}, {version}']}")
+            result = evaluate(fabric, untrained, data, **training.test_protocol())
+            results[f"{name}, {version}"] = result
+            fabric.print(f"{name}, {version}: {result}")
 
-    trained = f"ST-GCN ({model.blocks} blocks), {model.matcher}, {model.spatial}"
+    trained = f"{model.backbone}, {model.matcher}, {model.spatial}"
     for seed in options.seeds:
         fabric.print(f"seed {seed}")
         results[f"{trained}, seed {seed}"] = run(

@@ -104,6 +104,7 @@ def evaluate(
     num_episodes: int = 500,
     runs: int = 1,
     seed: int = 0,
+    embedded: tuple[Tensor, Tensor | None] | None = None,
 ) -> EvaluationResult:
     """Accuracy over episodes that depend on the seed alone, not on model, device or rank.
 
@@ -117,23 +118,26 @@ def evaluate(
         num_episodes: Episodes of one run.
         runs: Number of runs; the sampler's epochs ``0, 1, ...``.
         seed: Seed of the episodes.
+        embedded: What :func:`embed_dataset` gave for this model and dataset, if you have it.
+
+    Raises:
+        ValueError: If classes or clips are too few, or ``embedded`` is of another number of clips.
     """
     start = time.perf_counter()
     matcher = _module(model).matcher
     sampler = EpisodeSampler(
-        dataset.labels,
-        n_way,
-        k_shot,
-        n_query,
-        num_episodes,
-        seed,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-    )
+        dataset.labels, n_way, k_shot, n_query, num_episodes, seed,
+        rank=fabric.global_rank, world_size=fabric.world_size,
+    )  # fmt: skip
     support_y = torch.arange(n_way, device=fabric.device).repeat_interleave(k_shot)
     query_y = torch.arange(n_way, device=fabric.device).repeat_interleave(n_query)
     scores = torch.zeros(2, runs, num_episodes, device=fabric.device)
-    embeddings, lengths = embed_dataset(fabric, model, dataset)
+    embeddings, lengths = embed_dataset(fabric, model, dataset) if embedded is None else embedded
+    if len(embeddings) != len(dataset):
+        raise ValueError(
+            f"embedded has {len(embeddings)} clips and the dataset {len(dataset)}; give what "
+            "embed_dataset makes of this dataset"
+        )
     bar = progress(fabric, None, "testing", total=runs * len(sampler))
     with _evaluation_mode(fabric, model), _one_thread(), bar:
         for run in range(runs):

@@ -19,19 +19,8 @@ from torch_geometric.transforms import BaseTransform, Compose
 from pyg_fsar.data import Episode
 from pyg_fsar.datasets import SkeletonDataset
 from pyg_fsar.loader import EpisodeSampler
-from pyg_fsar.matching import Matcher, build_matcher
-from pyg_fsar.nn import (
-    AGCN,
-    CTRGCN,
-    MSG3D,
-    STGCN,
-    STGCNPP,
-    FewShotModel,
-    PairNorm,
-    RankMax,
-    SkeletonEncoder,
-    SkeletonLSTM,
-)
+from pyg_fsar.matching import MATCHERS, ActivatedCost, Matcher, build_matcher
+from pyg_fsar.nn import BACKBONES, FewShotModel, PairNorm, RankMax, SkeletonEncoder
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
 from pyg_fsar.training.fit import fit
@@ -58,17 +47,6 @@ __all__ = [
     "result_row",
     "run",
 ]
-
-
-# Encoders by their names in ModelOptions.
-ENCODERS: dict[str, Callable[..., SkeletonEncoder]] = {
-    "stgcn": STGCN,
-    "agcn": AGCN,
-    "msg3d": MSG3D,
-    "lstm": SkeletonLSTM,
-    "ctrgcn": CTRGCN,
-    "stgcnpp": STGCNPP,
-}
 
 
 def launch(options: TrainingOptions) -> Fabric:
@@ -108,7 +86,7 @@ def build_encoder(
     options: ModelOptions, skeleton: str | Skeleton, in_channels: int = 3
 ) -> SkeletonEncoder:
     """The encoder that the options name, with PairNorm or DropEdge inside if they say so."""
-    encoder = ENCODERS[options.backbone]
+    backbone = BACKBONES[options.backbone]
     given = {
         "num_blocks": options.blocks,
         "kernel_size": options.kernel_size,
@@ -117,27 +95,38 @@ def build_encoder(
         "norm": PairNorm(options.scale) if options.spatial == "pairnorm" else None,
         "drop_edge": options.drop_rate if options.spatial == "dropedge" else 0.0,
     }
-    # Not every encoder has blocks or kernels to choose, and what is None is left as published.
-    takes = inspect.signature(encoder).parameters
-    chosen = {name: value for name, value in given.items() if name in takes and value is not None}
-    return encoder(skeleton, in_channels, **chosen)
+    return backbone(skeleton, in_channels, **_taken(given, backbone))
 
 
 def build_model(
     options: ModelOptions, skeleton: str | Skeleton, in_channels: int = 3
 ) -> FewShotModel:
-    """An encoder, a matcher, and what keeps joints apart, as the options say."""
+    """An encoder, a matcher, and what keeps joints apart, as the options say.
+
+    With activation, it is the matcher's own frame cost that compares the activated clips.
+    """
     encoder = build_encoder(options, skeleton, in_channels)
-    matching: dict[str, Any] = {"shots": options.shots}
-    if options.matcher in ("soft_dtw", "ngm"):
-        matching["gamma"] = options.gamma
-    if options.matcher == "ngm":
-        matching["channels"] = encoder.out_channels
-    if options.spatial in ("activation", "full"):
-        matching |= {"cost": "activated", "channels": encoder.out_channels}
-    matcher = build_matcher(options.matcher, **matching)
+    cost_class, aligner = MATCHERS[options.matcher]
+    given = {"gamma": options.gamma, "channels": encoder.out_channels}
+    cost = cost_class(**_taken(given, cost_class))
+    if options.spatial in ("activation", "full") and not isinstance(cost, ActivatedCost):
+        cost = ActivatedCost(encoder.out_channels, cost=cost)
     penalty = RankMax(options.rank_method) if options.spatial in ("rankmax", "full") else None
-    return FewShotModel(encoder, matcher, penalty)
+    matcher = build_matcher(
+        options.matcher,
+        cost=cost,
+        shots=options.shots,
+        divergence=options.divergence,
+        penalty=penalty,
+        **_taken(given, aligner),
+    )
+    return FewShotModel(encoder, matcher)
+
+
+def _taken(given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """What of the given a function takes; what is None is left as published."""
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in given.items() if name in known and value is not None}
 
 
 def run(
@@ -191,10 +180,7 @@ def run(
     for logger in loggers:
         logger.finalize("success")
     if exemplars is None:
-        result = evaluate(
-            fabric, few_shot, test_data, training.n_way, training.k_shot, training.n_query,
-            training.test_episodes, training.test_runs, training.eval_seed,
-        )  # fmt: skip
+        result = evaluate(fabric, few_shot, test_data, **training.test_protocol())
     else:
         result = evaluate_one_shot(fabric, few_shot, test_data, exemplars)
     if fabric.is_global_zero:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Collection
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar, get_args, get_type_hints
+
+from pyg_fsar.matching import MATCHERS
+from pyg_fsar.nn import BACKBONES
 
 __all__ = ["ModelOptions", "Options", "TrainingOptions"]
 
@@ -14,14 +19,17 @@ Self = TypeVar("Self", bound="Options")
 def _option(
     default: Any,
     help: str,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     at_least: float | None = None,
+    above: float | None = None,
     flag: str | None = None,
 ) -> Any:
     return field(
         default=default,
-        metadata={"help": help, "choices": choices, "at_least": at_least, "flag": flag},
-    )
+        metadata={
+            "help": help, "choices": choices, "at_least": at_least, "above": above, "flag": flag,
+        },
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,17 +37,19 @@ class Options:
     """Base of option classes, whose fields are command line arguments, too.
 
     Raises:
-        ValueError: If a value is not among a field's choices or below its least value.
+        ValueError: If a value is not among a field's choices or out of its range.
     """
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value, choices = getattr(self, item.name), item.metadata["choices"]
-            least = item.metadata["at_least"]
+            least, above = item.metadata["at_least"], item.metadata["above"]
             if choices is not None and value not in choices:
-                raise ValueError(f"{item.name} must be one of {choices}, got {value!r}")
+                raise ValueError(f"{item.name} must be one of {tuple(choices)}, got {value!r}")
             if least is not None and value is not None and not value >= least:  # nor NaN
                 raise ValueError(f"{item.name} must be at least {least}, got {value}")
+            if above is not None and not above < value < math.inf:
+                raise ValueError(f"{item.name} must be above {above} and finite, got {value}")
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser, **defaults: Any) -> None:
@@ -121,17 +131,33 @@ class TrainingOptions(Options):
     devices: str = _option("auto", "number of devices, or a list such as 0,2, as Fabric takes it")
     resume: bool = _option(False, "go on from the last checkpoint in the output folder")
 
+    def test_protocol(self) -> dict[str, Any]:
+        """What :func:`~pyg_fsar.training.evaluate` takes by name for a test by these options."""
+        return {
+            "n_way": self.n_way,
+            "k_shot": self.k_shot,
+            "n_query": self.n_query,
+            "num_episodes": self.test_episodes,
+            "runs": self.test_runs,
+            "seed": self.eval_seed,
+        }
+
 
 @dataclass(frozen=True)
 class ModelOptions(Options):
-    """Options of the model."""
+    """Options of the model.
 
-    backbone: str = _option(
-        "stgcn",
-        "the encoder",
-        choices=("stgcn", "agcn", "msg3d", "lstm", "ctrgcn", "stgcnpp"),
-    )
-    blocks: int = _option(10, "blocks of the encoder, 2, 4, 7 or 10; msg3d and lstm have their own")
+    Backbones and matchers are those of :data:`~pyg_fsar.nn.BACKBONES` and
+    :data:`~pyg_fsar.matching.MATCHERS`. An option that the chosen one does not take has no effect.
+    ``spatial`` becomes ``"rankmax"`` if it is not given, or ``"full"`` for the matcher ``"dastm"``,
+    which is soft-DTW with both parts of Ma et al. (ECCV 2022).
+
+    Raises:
+        ValueError: As :class:`Options`, or if ``"dastm"`` gets another ``spatial``.
+    """
+
+    backbone: str = _option("stgcn", "the encoder", choices=BACKBONES)
+    blocks: int = _option(10, "blocks of the encoder, 2, 4, 7 or 10, if it has such a choice")
     kernel_size: int | None = _option(
         None, "frames that a temporal convolution spans, if not as published", at_least=1
     )
@@ -143,18 +169,21 @@ class ModelOptions(Options):
     dropout: float = _option(0.1, "dropout in every block of the encoder", at_least=0)
     matcher: str = _option(
         "soft_dtw",
-        "how clips are compared",
-        choices=("protonet", "cosine", "dtw", "soft_dtw", "otam", "bimhm", "ngm"),
+        "how clips are compared; dastm is soft_dtw with spatial full",
+        choices=MATCHERS,
     )
-    gamma: float = _option(0.1, "softness of soft-DTW, for soft_dtw and ngm", at_least=0)
+    gamma: float = _option(0.1, "softness of soft-DTW, if the matcher aligns by it", above=0)
+    divergence: bool = _option(
+        False, "take half of what clips differ from themselves off each distance"
+    )
     shots: str = _option(
         "mean",
         "K supports make a class by their mean prototype or by averaged distances",
         choices=("mean", "average"),
     )
-    spatial: str = _option(
-        "rankmax",
-        "what keeps the joints of a frame apart",
+    spatial: str | None = _option(
+        None,
+        "what keeps the joints of a frame apart; if not given, rankmax, or full for dastm",
         choices=("none", "pairnorm", "dropedge", "rankmax", "activation", "full"),
     )
     rank_method: str = _option(
@@ -164,3 +193,14 @@ class ModelOptions(Options):
     )
     scale: float = _option(1.0, "scale of PairNorm", at_least=0)
     drop_rate: float = _option(0.1, "share of bones that DropEdge drops", at_least=0)
+
+    def __post_init__(self) -> None:
+        if self.spatial is None:
+            usual = "full" if self.matcher == "dastm" else "rankmax"
+            object.__setattr__(self, "spatial", usual)  # the class is frozen
+        super().__post_init__()
+        if self.matcher == "dastm" and self.spatial != "full":
+            raise ValueError(
+                f"matcher 'dastm' is 'soft_dtw' with spatial 'full', got spatial {self.spatial!r}; "
+                "give spatial 'full', or matcher 'soft_dtw'"
+            )

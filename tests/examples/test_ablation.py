@@ -147,6 +147,29 @@ def test_every_row_is_a_model(ablation):
     assert len(folders) == len(seen)
 
 
+def test_encodes_test_clips_once(ablation, tmp_path, monkeypatch):
+    evaluation = importlib.import_module("pyg_fsar.training.evaluation")
+    embed_dataset, encoded = evaluation.embed_dataset, []
+
+    def counting(fabric, model, dataset, *args):
+        encoded.append(dataset)
+        return embed_dataset(fabric, model, dataset, *args)
+
+    monkeypatch.setattr(evaluation, "embed_dataset", counting)
+    monkeypatch.setattr(ablation, "embed_dataset", counting)
+    run(ablation, tmp_path, rows=ROWS[:1])
+    assert len(encoded) == 3  # to validate two epochs, and to test
+
+
+def test_subset_is_a_setting_of_ntu_alone(ablation, tmp_path):
+    def settings(*arguments):
+        return ablation.data_settings(ablation.parse(["--root", str(tmp_path), *arguments]))
+
+    assert settings("--data", "ntu")["subset"] == "T"
+    assert settings("--data", "ntu", "--subset", "S")["subset"] == "S"
+    assert "subset" not in settings("--data", "utd")
+
+
 def test_real_data(ablation, utd_root, tmp_path):
     short = ["--data", "utd", "--root", str(utd_root)]
     run(ablation, tmp_path, *short, table="matchers", rows=["cosine"])

@@ -57,6 +57,22 @@ def test_equals_the_model_on_each_episode(fabric, motions, new_model, matcher, k
     assert result.seconds > 0
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_embeddings_may_be_given(fabric, motions, ragged, monkeypatch):
+    data = motions(ragged=ragged)
+    model = FewShotModel(
+        FrameEncoder(GCNConv(3, 4), "ntu25"), build_matcher("dtw", shots="average")
+    )
+    embedded = embed_dataset(fabric, model, data)
+    expected = evaluate(fabric, model, data, 3, 2, 2, 4, runs=2)
+    monkeypatch.setattr(model, "embed", None)  # it must not encode again
+    result = evaluate(fabric, model, data, 3, 2, 2, 4, runs=2, embedded=embedded)
+    assert torch.equal(result.losses, expected.losses)
+    assert torch.equal(result.accuracies, expected.accuracies)
+    with pytest.raises(ValueError, match="embedded has 24 clips and the dataset 20"):
+        evaluate(fabric, model, motions(clips_per_class=5), 3, 2, 2, embedded=embedded)
+
+
 def test_depends_on_the_seed_alone(fabric, motions, new_model):
     data, model = motions(), new_model()
 

@@ -3,14 +3,15 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
 from torch import nn
 
 from pyg_fsar.datasets import FakeSkeletonDataset
-from pyg_fsar.matching import ActivatedCost, build_matcher
-from pyg_fsar.nn import FewShotModel, PairNorm, RankMax
+from pyg_fsar.matching import MATCHERS, ActivatedCost, CosineCost, build_matcher, soft_dtw
+from pyg_fsar.nn import BACKBONES, FewShotModel, PairNorm, RankMax
 from pyg_fsar.training import (
     EvaluationResult,
     ModelOptions,
@@ -144,10 +145,11 @@ def test_missing_matplotlib_is_noticed_before_training(
 
 
 def test_build_model():
-    model = build_model(ModelOptions(blocks=4, gamma=0.5, shots="average"), "kinect20", 2)
+    options = ModelOptions(blocks=4, gamma=0.5, shots="average", divergence=True)
+    model = build_model(options, "kinect20", 2)
     assert (model.encoder.skeleton.name, model.encoder.in_channels) == ("kinect20", 2)
     assert len(model.encoder.blocks) == 4
-    assert model.matcher.shots == "average"
+    assert (model.matcher.shots, model.matcher.divergence) == ("average", True)
     assert "gamma=0.5" in repr(model.matcher)
     assert isinstance(model.penalty, RankMax)
     assert model.penalty.method == "nuclear"
@@ -171,10 +173,10 @@ def test_spatial_strategies(spatial, backbone):
     assert {part.p for part in model.encoder.blocks.modules() if type(part) is nn.Dropout} == {0.25}
 
 
-@pytest.mark.parametrize("backbone", ["stgcn", "agcn", "msg3d", "lstm", "ctrgcn", "stgcnpp"])
-def test_backbones(backbone, matcher="protonet"):
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_backbones(backbone):
     torch.manual_seed(0)
-    options = ModelOptions(backbone=backbone, blocks=2, spatial="pairnorm", matcher=matcher)
+    options = ModelOptions(backbone=backbone, blocks=2, spatial="pairnorm")
     encoder = build_encoder(options, "kinect20", 2)
     assert encoder.skeleton.name == "kinect20"
     assert encoder(torch.randn(1, 8, 20, 2)).shape[2:] == (20, encoder.out_channels)
@@ -195,7 +197,45 @@ def largest_kernel(encoder):
     return max(part.kernel_size[0] for part in encoder.modules() if isinstance(part, nn.Conv2d))
 
 
-@pytest.mark.parametrize("matcher", ["soft_dtw", "protonet", "dtw", "otam", "bimhm"])
+def test_registered_pieces_get_what_they_take():
+    seen = {}
+
+    def encoder(skeleton, in_channels, kernel_size, dropout):
+        seen.update(skeleton=skeleton, kernel_size=kernel_size, dropout=dropout)
+        return BACKBONES["lstm"](skeleton, in_channels)
+
+    def aligner(cost, lengths=None, gamma=None):
+        seen.update(gamma=gamma)
+        return soft_dtw(cost, gamma)
+
+    options = {"kernel_size": 7, "dropout": 0.3, "gamma": 0.7}
+    with (
+        patch.dict(BACKBONES, {"mine": encoder}),
+        patch.dict(MATCHERS, {"mine": (CosineCost, aligner)}),
+    ):
+        model = build_model(ModelOptions("mine", matcher="mine", **options), "coco17", 2)
+    model(torch.randn(4, 8, 17, 2), torch.arange(4), torch.arange(2), 4, 2)
+    assert seen == {"skeleton": "coco17", **options}
+
+
+def test_dastm_is_soft_dtw_with_all_there_is():
+    models = []
+    for matcher in ("dastm", "soft_dtw"):
+        torch.manual_seed(0)
+        options = ModelOptions(
+            blocks=2, matcher=matcher, spatial="full", gamma=0.3, rank_method="logdet"
+        )
+        models.append(build_model(options, "coco17"))
+    assert repr(models[0]) == repr(models[1])
+    inputs = torch.randn(4, 8, 17, 3), torch.arange(4), torch.arange(2), 4, 2
+    outputs = []
+    for model in models:
+        torch.manual_seed(0)
+        outputs.append(model(*inputs))
+    assert all(map(torch.equal, *outputs))
+
+
+@pytest.mark.parametrize("matcher", [name for name in MATCHERS if name != "dastm"])
 @pytest.mark.parametrize("spatial", ["activation", "full"])
 def test_activation_with_any_matcher(matcher, spatial):
     torch.manual_seed(0)
@@ -206,6 +246,22 @@ def test_activation_with_any_matcher(matcher, spatial):
     (logits.sum() + penalty).backward()
     assert logits.shape == (2, 2)
     assert all(weight.grad is not None for weight in model.matcher.parameters())
+    # Activated clips are compared as the method compares clips.
+    assert type(model.matcher.cost) is ActivatedCost
+    assert type(model.matcher.cost.cost) is MATCHERS[matcher][0]
+
+
+@pytest.mark.parametrize("matcher", ["cosine", "dtw", "soft_dtw", "otam", "bimhm"])
+def test_activation_of_the_cosine_is_that_of_its_own(matcher):
+    torch.manual_seed(0)
+    options = ModelOptions(blocks=2, spatial="activation", matcher=matcher)
+    model = build_model(options, "kinect20").eval()
+    names = set(model.matcher.state_dict())
+    assert names == {f"cost.{name}" for name in ActivatedCost(16).state_dict()}
+    x, y = torch.randn(2, 4, 20, model.encoder.out_channels).split(1)
+    activated = ActivatedCost(x.size(-1)).eval()
+    activated.load_state_dict(model.matcher.cost.state_dict())
+    assert torch.equal(model.matcher.cost(x, y), activated(x, y))
 
 
 @pytest.mark.parametrize("matcher", ["soft_dtw", "ngm"])

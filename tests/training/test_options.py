@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import inspect
 import math
 from argparse import ArgumentParser
 from dataclasses import fields
 from typing import get_args, get_type_hints
+from unittest.mock import patch
 
 import pytest
 
-from pyg_fsar.training import ModelOptions, TrainingOptions
+from pyg_fsar.matching import MATCHERS
+from pyg_fsar.nn import BACKBONES
+from pyg_fsar.training import ModelOptions, TrainingOptions, evaluate
 
 KINDS = [TrainingOptions, ModelOptions]
 
@@ -52,6 +56,42 @@ def test_published_defaults():
     assert (training.epochs, training.train_episodes, training.val_episodes) == (100, 1000, 500)
     assert (training.test_runs, training.test_episodes, training.seed) == (10, 500, 2022)
     assert (training.lr, training.weight_decay, training.rank_weight) == (1e-3, 5e-4, 0.1)
+
+
+def test_test_protocol():
+    options = TrainingOptions(
+        n_way=3, k_shot=2, n_query=4, test_episodes=7, test_runs=6, val_episodes=9, eval_seed=8
+    )
+    protocol = options.test_protocol()
+    assert list(protocol.values()) == [3, 2, 4, 7, 6, 8]
+    assert list(protocol) == list(inspect.signature(evaluate).parameters)[3:9]
+
+
+@pytest.mark.parametrize(("name", "registry"), [("backbone", BACKBONES), ("matcher", MATCHERS)])
+def test_what_is_registered_is_a_choice(name, registry):
+    parser = ArgumentParser()
+    ModelOptions.add_arguments(parser)
+    for choice in registry:
+        options = ModelOptions.from_arguments(parser.parse_args([f"--{name}", choice]))
+        assert getattr(options, name) == choice
+    with patch.dict(registry, {"mine": registry[getattr(ModelOptions, name)]}):
+        assert getattr(ModelOptions(**{name: "mine"}), name) == "mine"
+        assert getattr(parser.parse_args([f"--{name}", "mine"]), name) == "mine"
+
+
+@pytest.mark.parametrize("spatial", ["none", "rankmax", "activation", "pairnorm"])
+def test_dastm_is_the_whole_method(spatial):
+    with pytest.raises(ValueError, match=f"got spatial '{spatial}'; give spatial 'full', or match"):
+        ModelOptions(matcher="dastm", spatial=spatial)
+
+
+def test_spatial_follows_from_the_matcher_if_not_given():
+    assert ModelOptions().spatial == "rankmax"
+    assert ModelOptions() == ModelOptions(spatial="rankmax")  # as earlier runs have written it
+    assert ModelOptions(matcher="dastm").spatial == "full"
+    parser = parser_of(ModelOptions)
+    for arguments, spatial in ([], "rankmax"), (["--matcher", "dastm"], "full"):
+        assert ModelOptions.from_arguments(parser.parse_args(arguments)).spatial == spatial
 
 
 def test_defaults_of_a_script():
@@ -99,7 +139,10 @@ def test_help_tells_defaults():
         (ModelOptions, {"shots": "max"}, "shots must be one of .*average.*'max'"),
         (ModelOptions, {"spatial": "norm"}, "spatial must be one of .*pairnorm.*'norm'"),
         (ModelOptions, {"rank_method": "svd"}, "rank_method must be one of .*nuclear.*'svd'"),
-        (ModelOptions, {"gamma": -0.1}, "gamma must be at least 0"),
+        (ModelOptions, {"gamma": -0.1}, "gamma must be above 0 and finite, got -0.1"),
+        (ModelOptions, {"gamma": 0.0}, "gamma must be above 0 and finite, got 0.0"),
+        (ModelOptions, {"gamma": math.inf}, "gamma must be above 0 and finite, got inf"),
+        (ModelOptions, {"gamma": math.nan}, "gamma must be above 0 and finite, got nan"),
     ],
 )
 def test_out_of_range(kind, wrong, message):

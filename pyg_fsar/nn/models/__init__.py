@@ -1,5 +1,7 @@
 """Encoders, and the model that matches what they encode."""
 
+from collections.abc import Callable
+
 from pyg_fsar.nn.models.agcn import AGCN, AGCNBlock
 from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.ctr_gcn import CTRGCN, CTRGCNBlock
@@ -15,6 +17,7 @@ from pyg_fsar.nn.models.st_gcn_pp import STGCNPP, STGCNPPBlock
 
 __all__ = [
     "AGCN",
+    "BACKBONES",
     "CTRGCN",
     "MSG3D",
     "STGCN",
@@ -35,3 +38,15 @@ __all__ = [
     "make_norm",
     "stgcn_from_public",
 ]
+
+#: Backbones by name, as :class:`~pyg_fsar.training.ModelOptions` and command lines take them. Each
+#: is called with a skeleton and the number of channels, and by name with what it takes of
+#: ``num_blocks``, ``kernel_size``, ``dropout``, ``input_norm``, ``norm`` and ``drop_edge``.
+BACKBONES: dict[str, Callable[..., SkeletonEncoder]] = {
+    "stgcn": STGCN,
+    "agcn": AGCN,
+    "msg3d": MSG3D,
+    "lstm": SkeletonLSTM,
+    "ctrgcn": CTRGCN,
+    "stgcnpp": STGCNPP,
+}

@@ -34,7 +34,9 @@ class MultiStream(SkeletonEncoder):
 
     Args:
         encoder_factory: Makes one encoder, without arguments; called once for each stream in turn.
-            ``iter([first, second]).__next__`` joins encoders that were trained apart.
+            A :func:`functools.partial` can be saved, see :class:`~pyg_fsar.nn.PretrainedModule`; a
+            ``lambda`` cannot. ``iter([first, second]).__next__`` joins encoders that were trained
+            apart.
         streams: Any of ``"joint"``, ``"bone"``, ``"joint_motion"`` and ``"bone_motion"``.
         weights: Factor of each stream's logits; 1 if not given.
 
@@ -48,9 +50,9 @@ class MultiStream(SkeletonEncoder):
             ``in_channels`` and ``out_channels``.
 
     Example:
-        >>> encoder = MultiStream(lambda: AGCN("ntu25"), streams=("joint", "bone"))
+        >>> encoder = MultiStream(partial(AGCN, "ntu25"), streams=("joint", "bone"))
         >>> model = FewShotModel(encoder, build_matcher("soft_dtw"))
-        >>> model.matcher.weights = (2.0, 1.0)  # at any time
+        >>> model.matcher.weights = (2.0, 1.0)  # at any time, and saved with the model
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class MultiStream(SkeletonEncoder):
         if isinstance(encoder_factory, nn.Module):
             raise TypeError(
                 f"encoder_factory is one {type(encoder_factory).__name__}, but every stream needs "
-                "its own; give a function that makes them, such as lambda: STGCN('ntu25')"
+                "its own; give a function that makes them, such as partial(STGCN, 'ntu25')"
             )
         encoders: list[Any] = [encoder_factory() for _ in streams]
         for attribute in ("skeleton", "in_channels", "out_channels"):
@@ -132,7 +134,7 @@ class MultiStreamMatcher(PretrainedModule):
         matcher: Any matcher; every stream has a copy.
         num_streams: Number of streams, ``S``, which share the channels equally.
         weights: Factor of each stream's logits; 1 if not given. The attribute of the same name may
-            be set at any time.
+            be set at any time and is part of the state.
 
     Shapes:
         - **input:** as the matcher's, with clips :math:`(B, T', V, S \, C')`
@@ -158,6 +160,15 @@ class MultiStreamMatcher(PretrainedModule):
     @weights.setter
     def weights(self, weights: Sequence[float] | None) -> None:
         self._weights = _checked_weights(weights, len(self.matchers))
+
+    def get_extra_state(self) -> Tensor:
+        """The weights, for the state."""
+        # The bits as integers, which no conversion of the state to another precision rounds.
+        return torch.tensor(self.weights, dtype=torch.float64).view(torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take the weights from the state."""
+        self.weights = state.cpu().view(torch.float64).tolist()
 
     @property
     def penalty(self) -> nn.Module | None:

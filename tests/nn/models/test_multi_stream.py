@@ -291,6 +291,21 @@ def test_comes_back_from_a_folder(tmp_path) -> None:
     torch.testing.assert_close(twin(*inputs)[0], model(*inputs)[0])
 
 
+def test_weights_set_later_come_back_from_a_folder(tmp_path) -> None:
+    model = FewShotModel(MultiStream(partial(AGCN, "coco17", plan=TINY)), matcher()).eval()
+    weights = (0.1, 0.9, 1 / 3, 0.0)
+    model.matcher.weights = weights
+    model.save_pretrained(tmp_path)
+    again = FewShotModel.from_pretrained(tmp_path)
+    assert again.matcher.weights == weights
+    inputs = make_episode().inputs()
+    assert torch.equal(again(*inputs)[0], model(*inputs)[0])
+
+    other = MultiStreamMatcher(matcher(), 4).bfloat16()  # which does not round them
+    other.load_state_dict(model.matcher.state_dict())
+    assert other.bfloat16().weights == weights
+
+
 # bad input
 
 
@@ -311,6 +326,10 @@ def test_refuses_unknown_options() -> None:
         MultiStreamMatcher(matcher(), 2, (0, 0))
     with pytest.raises(ValueError, match="2 numbers of at least 0"):
         MultiStreamMatcher(matcher(), 2).weights = (1, 2, 3)
+    with pytest.raises(ValueError, match="2 numbers of at least 0"):
+        MultiStreamMatcher(matcher(), 2).load_state_dict(
+            MultiStreamMatcher(matcher(), 3).state_dict()
+        )
 
 
 def test_refuses_what_does_not_fit() -> None:
