@@ -1,18 +1,23 @@
 """Few-shot action recognition on human skeletons, as a PyTorch Geometric plugin."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from pyg_fsar import layouts as layouts  # registers them
 from pyg_fsar.skeleton import Skeleton
 
+if TYPE_CHECKING:
+    from pyg_fsar.classifier import Explanation, FewShotClassifier
+
 __version__ = "0.1.0"
 
-__all__ = ["Skeleton"]
+__all__ = ["Explanation", "FewShotClassifier", "Skeleton"]
 
 SUBPACKAGES = (
+    "classifier",
     "data",
     "datasets",
+    "kernels",
     "loader",
     "matching",
     "metrics",
@@ -24,8 +29,10 @@ SUBPACKAGES = (
 )
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     # `import pyg_fsar` stays fast, and `pyg_fsar.nn` is there when it is first asked for.
     if name in SUBPACKAGES:
         return import_module(f"pyg_fsar.{name}")
+    if name in __all__:
+        return getattr(import_module("pyg_fsar.classifier"), name)
     raise AttributeError(f"module 'pyg_fsar' has no attribute '{name}'")

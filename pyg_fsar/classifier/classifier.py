@@ -1,0 +1,307 @@
+"""A few-shot model with the habits of scikit-learn."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pyg_fsar.classifier.clips import (
+    Clip,
+    Clips,
+    Transform,
+    check_clips,
+    label_array,
+    prepare_clip,
+)
+from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
+from pyg_fsar.classifier.storage import read_folder, write_folder
+from pyg_fsar.classifier.support import Support, pad_clips
+from pyg_fsar.data import stack_clips
+from pyg_fsar.nn import FewShotModel
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["FewShotClassifier"]
+
+
+class FewShotClassifier:
+    r"""Names clips by a few examples of each class, with the habits of scikit-learn.
+
+    Nothing is trained: :meth:`fit` embeds the examples, which are the support, and the matcher
+    compares other clips with them. Fit again after the model's weights have changed. The model is
+    in evaluation mode while it is used here, and then as it was.
+
+    Clips come in a dataset, a list or an array. Each is a
+    :class:`~pyg_fsar.data.SkeletonSequence`, or an array ``[M, T, V, C]`` or ``[T, V, C]`` with the
+    joints of the encoder's skeleton. Those of different length are encoded apart, without padding.
+
+    Args:
+        model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`.
+        transform: Prepares every clip like those that the model was trained on, for instance
+            :func:`pyg_fsar.training.clip_transform`. It must not be random.
+        device: Where to compute, to which the model is moved; where the model is if not given.
+        batch_size: Clips that are encoded and matched at once, which bounds the memory.
+
+    Attributes:
+        classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``.
+        skeleton_: Layout of the clips that the encoder gets.
+
+    Raises:
+        TypeError: If the model is no :class:`~pyg_fsar.nn.FewShotModel`.
+        ValueError: If the batch size is not positive.
+
+    Example:
+        >>> classifier = FewShotClassifier(model, clip_transform(30, train=False))
+        >>> classifier.fit(clips, ["wave", "wave", "kick"]).predict(queries)
+        array(['kick', 'wave'], dtype='<U4')
+    """
+
+    classes_: np.ndarray
+    skeleton_: Skeleton
+
+    def __init__(
+        self,
+        model: FewShotModel | str | Path,
+        transform: Transform | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        if isinstance(model, str | Path):
+            model = FewShotModel.from_pretrained(model)
+        if not isinstance(model, FewShotModel):
+            raise TypeError(
+                f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "
+                "join an encoder and a matcher by FewShotModel(encoder, matcher)"
+            )
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        here = next(model.parameters(), torch.empty(0)).device
+        self.device = here if device is None else torch.device(device)
+        self.model = model.to(self.device)
+        self.transform = transform
+        self.batch_size = batch_size
+        self._support: Support | None = None
+
+    def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
+        """Make these clips the support, in place of any before.
+
+        Args:
+            clips: At least one clip; classes may have different numbers of them.
+            labels: Label of each clip: texts, numbers, or whatever else can be sorted.
+
+        Raises:
+            ValueError: If there is no clip or there are more or fewer labels; if a clip has no
+                frame, a value that is not finite, or another skeleton than the encoder; or if clips
+                differ in length or channels and the matcher cannot compare them.
+            TypeError: If something is no clip, or labels cannot be sorted.
+        """
+        check_clips(clips)
+        classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
+        layout = self._layout(clips)
+        with _evaluation_mode(self.model):
+            embedded = [clip for batch in self._embed(clips, layout) for clip in batch]
+            embeddings, lengths = pad_clips(embedded)
+            support = Support(embeddings, torch.from_numpy(y).to(self.device), lengths)
+            # A matcher that cannot compare these clips says so here, and not when predicting.
+            support.match(self.model.matcher, embedded[:1])
+        self.classes_, self.skeleton_, self._support = classes, layout, support
+        return self
+
+    def predict(self, clips: Clips) -> np.ndarray:
+        """The most probable label of each clip.
+
+        Shapes:
+            - **output:** ``[n]``
+
+        Raises:
+            RuntimeError: Before :meth:`fit`.
+            ValueError: For clips that :meth:`fit` refuses.
+            TypeError: If something is no clip.
+        """
+        best = self._logits(clips).argmax(dim=-1).numpy()
+        return self.classes_[best]
+
+    def predict_proba(self, clips: Clips) -> np.ndarray:
+        """Probability of each class, in the order of ``classes_``; errors as for :meth:`predict`.
+
+        It is the softmax of the matcher's logits, so the matcher's scale decides how sharp it is.
+
+        Shapes:
+            - **output:** ``[n, N]``; rows sum to 1
+        """
+        return self._logits(clips).softmax(dim=-1).numpy()
+
+    def score(self, clips: Clips, labels: Collection[Any]) -> float:
+        """Share of clips that get the label given; errors as for :meth:`fit` and
+        :meth:`predict`.
+        """
+        check_clips(clips)
+        given = label_array(labels, len(clips))
+        return float((self.predict(clips) == given).mean())
+
+    def explain(self, clip: Clip, label: Any = None) -> Explanation:
+        """Why a clip gets its label: what it resembles, which frames meet, which joints count.
+
+        Args:
+            clip: One clip.
+            label: Explain this label instead of the predicted one.
+
+        Raises:
+            RuntimeError: Before :meth:`fit`.
+            ValueError: If the label is unknown or the only one, or for a clip that :meth:`fit`
+                refuses.
+            TypeError: If it is no clip, or the matcher has no method ``align``.
+        """
+        support, matcher = self._fitted(), self.model.matcher
+        if not hasattr(matcher, "align"):
+            raise TypeError(
+                f"{type(matcher).__name__} has no method align(query, support), so its decisions "
+                "cannot be explained; give it one, or use pyg_fsar.matching.Matcher"
+            )
+        labels = self.classes_.tolist()
+        if len(labels) == 1:
+            raise ValueError("there is one class only, so nothing decides; fit two or more")
+        if label is not None and label not in labels:
+            raise ValueError(f"unknown label {label!r}; known are {labels}")
+        with _evaluation_mode(self.model):
+            ((query,),) = self._embed([clip], self.skeleton_)
+            logits = support.match(matcher, [query])[0]
+            best = int(logits.argmax())
+            number = best if label is None else labels.index(label)
+            alignment, nearest = align_with_class(matcher, support, query, number)
+            evidence = joint_evidence(matcher, support, query, number)
+        return Explanation(
+            prediction=labels[best],
+            label=labels[number],
+            probabilities=logits.softmax(dim=-1).numpy(),
+            support=nearest,
+            alignment=alignment,
+            joint_evidence=evidence.numpy(),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write model, support embeddings and labels, from which nothing that is loaded can run
+        code.
+
+        The folder is that of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained` with two more
+        files. It takes the place of an earlier one only when it is whole.
+
+        Args:
+            folder: Where to: a new folder, or one that was saved before.
+
+        Raises:
+            RuntimeError: Before :meth:`fit`.
+            TypeError: If a label is no text or number, which alone JSON can hold.
+            FileExistsError: If the folder holds other files.
+        """
+        support = self._fitted()
+        for label in self.classes_.tolist():
+            if not isinstance(label, str | int | float):
+                raise TypeError(
+                    f"label {label!r} is no text or number, so JSON cannot hold it; fit with such "
+                    "labels to save"
+                )
+        config = {
+            "classes": self.classes_,
+            "skeleton": self.skeleton_,
+            "transform": _description(self.transform),
+            "batch_size": self.batch_size,
+        }
+        write_folder(Path(folder), self.model, support, config)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        transform: Transform | None = None,
+        device: torch.device | str | None = None,
+        **arguments: Any,
+    ) -> FewShotClassifier:
+        """The fitted classifier of a folder that :meth:`save` wrote.
+
+        Args:
+            folder: The folder.
+            transform: The transform that it was fitted with, which is code and not stored. It is
+                compared with the former by its ``repr``.
+            device: Where to compute; on the CPU if not given.
+            **arguments: As for :meth:`~pyg_fsar.nn.PretrainedModule.from_pretrained`: arguments of
+                the model that JSON cannot hold, such as ``encoder=torch.nn.Identity()``.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is damaged, the transform is another, or an argument is missing.
+            RuntimeError: If the weights are damaged or do not fit the model.
+        """
+        config, support = read_folder(Path(folder))
+        if (given := _description(transform)) != config["transform"]:
+            raise ValueError(
+                f"the classifier in {folder} was fitted with transform={config['transform']}, but "
+                f"got transform={given}; give the one that it was fitted with: load(folder, "
+                "transform)"
+            )
+        model = FewShotModel.from_pretrained(folder, **arguments)
+        classifier = cls(model, transform, device, config["batch_size"])
+        classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
+        Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
+        classifier._support = support.to(classifier.device)
+        return classifier
+
+    def _fitted(self) -> Support:
+        if self._support is None:
+            raise RuntimeError("the classifier has no support yet; call fit(clips, labels) first")
+        return self._support
+
+    def _layout(self, clips: Clips) -> Skeleton:
+        """The encoder's skeleton; that of the clips if it takes any, as torch.nn.Identity does."""
+        own = getattr(self.model.encoder, "skeleton", None)
+        if own is None:
+            own = prepare_clip(next(iter(clips)), 0, None, self.transform).skeleton
+        return Skeleton.get(own)
+
+    def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[list[Tensor]]:
+        """Embeddings of clips, ``[T', V, C']`` each, one batch after the other."""
+        prepared = (
+            prepare_clip(clip, number, layout, self.transform) for number, clip in enumerate(clips)
+        )
+        while batch := list(islice(prepared, self.batch_size)):
+            alike = defaultdict(list)
+            for number, clip in enumerate(batch):
+                alike[clip.bodies.shape[1:]].append(number)
+            embedded: dict[int, Tensor] = {}
+            for numbers in alike.values():
+                bodies, body_to_clip, _ = stack_clips([batch[number] for number in numbers])
+                inputs = bodies.to(self.device), body_to_clip.to(self.device)
+                embedded |= zip(numbers, self.model.embed(*inputs, len(numbers)), strict=True)
+            yield [embedded[number] for number in range(len(batch))]
+
+    def _logits(self, clips: Clips) -> Tensor:
+        support = self._fitted()
+        check_clips(clips)
+        with _evaluation_mode(self.model):
+            batches = self._embed(clips, self.skeleton_)
+            return torch.cat([support.match(self.model.matcher, batch) for batch in batches])
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    in_training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part in in_training:
+            part.training = True
+
+
+def _description(transform: Transform | None) -> str | None:
+    """What a transform says of itself, without its place in memory, which is never the same."""
+    return None if transform is None else re.sub(" at 0x[0-9a-fA-F]+", "", repr(transform))

@@ -1,0 +1,104 @@
+"""What a user gives a classifier, checked and brought into one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["Clip", "Clips", "Transform", "check_clips", "label_array", "prepare_clip"]
+
+#: One clip: an array is ``[M, T, V, C]`` or ``[T, V, C]``.
+Clip = SkeletonSequence | Tensor | np.ndarray
+#: Clips as a dataset, a list or an array has them.
+Clips = Collection[Clip]
+#: What makes a clip ready for the encoder.
+Transform = Callable[[SkeletonSequence], SkeletonSequence]
+
+
+def check_clips(clips: Clips) -> None:
+    """Refuse what is no collection of clips.
+
+    Raises:
+        TypeError: If it is one clip or a batch.
+        ValueError: If it is empty.
+    """
+    if isinstance(clips, SkeletonSequence):  # which has a length: its number of attributes
+        raise TypeError(
+            "clips is a single SkeletonSequence; give a list, [clip] or batch.to_data_list()"
+        )
+    if not len(clips):
+        raise ValueError("there are no clips; give at least one")
+
+
+def label_array(labels: Collection[Any], num_clips: int) -> np.ndarray:
+    """Labels as an array, ``[num_clips]``.
+
+    Raises:
+        ValueError: If there is not one label for each clip.
+        TypeError: If labels cannot be sorted.
+    """
+    array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+    if array.shape != (num_clips,):
+        raise ValueError(
+            f"labels have shape {array.shape}, but there are {num_clips} clips; give one label for "
+            "each clip"
+        )
+    try:  # before numpy has made texts of the numbers among them
+        sorted(labels if array.dtype.kind in "UO" else ())
+    except TypeError as error:
+        raise TypeError(f"labels cannot be sorted ({error}); give labels of one kind") from error
+    return array
+
+
+def prepare_clip(
+    clip: Clip, number: int, layout: Skeleton | None, transform: Transform | None
+) -> SkeletonSequence:
+    """A clip as an encoder gets it.
+
+    Args:
+        clip: The clip.
+        number: Its position, for messages.
+        layout: The skeleton it must have; any if not given.
+        transform: Is applied to it.
+
+    Raises:
+        TypeError: If it is neither a clip nor an array.
+        ValueError: If it has no frame, another skeleton, or values that are not finite.
+    """
+    if isinstance(clip, Tensor | np.ndarray):
+        if layout is None:
+            raise ValueError(
+                "the encoder has no skeleton, so that of an array is not known; give clips as "
+                "SkeletonSequence.from_bodies(array, skeleton=...)"
+            )
+        bodies = torch.as_tensor(clip)
+        clip = SkeletonSequence.from_bodies(
+            bodies[None] if bodies.dim() == 3 else bodies,
+            skeleton=layout,
+            allow_nan=True,  # which the transform may fill
+            name=str(number),
+        )
+    if not isinstance(clip, SkeletonSequence):
+        raise TypeError(
+            f"clip {number} is of type {type(clip).__name__}; give a SkeletonSequence, or an array "
+            "[M, T, V, C] or [T, V, C]"
+        )
+    if clip.x is None or not clip.x.numel():
+        raise ValueError(f"clip {number} has no frames; leave it out")
+    if transform is not None:
+        clip = transform(clip)
+    skeleton = clip.get("skeleton")
+    if skeleton is None or (layout is not None and skeleton != layout.name):
+        raise ValueError(
+            f"clip {number} has skeleton {skeleton!r}, but the model or its support has "
+            f"{layout and layout.name!r}; give clips of that skeleton"
+        )
+    # Once more through the door where clips are checked, for transforms may be anybody's.
+    return SkeletonSequence.from_bodies(clip.bodies, skeleton=skeleton, name=str(number))

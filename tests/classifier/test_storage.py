@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch_geometric.transforms import Compose
+
+from pyg_fsar import FewShotClassifier, Skeleton
+from pyg_fsar.classifier import storage
+from pyg_fsar.classifier.classifier import _description
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.matching import build_matcher
+from pyg_fsar.nn import AGCN, FewShotModel, MultiStream
+from pyg_fsar.transforms import CenterOnJoint, ResampleFrames
+
+FILES = ["classifier.json", "config.json", "model.safetensors", "support.safetensors"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("equal_lengths", [True, False])
+def test_round_trip_is_exact(new_model, clips, ragged, labels, tmp_path, equal_lengths):
+    support = clips if equal_lengths else ragged
+    model = new_model("soft_dtw", shots="average", learn_scale=True)
+    classifier = FewShotClassifier(model, batch_size=3).fit(support, labels)
+    classifier.save(tmp_path / "new" / "folder")
+    assert names(tmp_path / "new" / "folder") == FILES
+    assert names(tmp_path / "new") == ["folder"]
+    loaded = FewShotClassifier.load(tmp_path / "new" / "folder")
+    np.testing.assert_array_equal(loaded.predict_proba(ragged), classifier.predict_proba(ragged))
+    np.testing.assert_array_equal(loaded.predict(ragged), classifier.predict(ragged))
+    first, again = classifier.explain(ragged[0]), loaded.explain(ragged[0])
+    np.testing.assert_array_equal(first.joint_evidence, again.joint_evidence)
+    assert loaded.batch_size == 3
+    assert loaded.skeleton_ == classifier.skeleton_
+
+
+def test_weights_of_streams_are_kept(clips, queries, labels, tmp_path):
+    encoder = MultiStream(partial(AGCN, "coco17", plan=[(4, 1)]), streams=("joint", "bone"))
+    model = FewShotModel(encoder, build_matcher("dtw"))
+    model.matcher.weights = (5.0, 1.0)
+    classifier = FewShotClassifier(model).fit(clips, labels)
+    classifier.save(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    np.testing.assert_array_equal(loaded.predict_proba(queries), classifier.predict_proba(queries))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        ["a", "ä", "", "b", "a", "b"],
+        [3, -1, 3, 7, 7, 0],
+        [0.5, float("inf"), -1.0, 0.1, 0.1, 0.5],
+        [True, False, True, True, False, False],
+        np.array([1, 2, 1, 2, 1, 2], dtype=np.int16),
+        np.array(["x", "y", "x", "y", "x", "z"], dtype=object),
+    ],
+)
+def test_labels_stay_what_they_are(fitted, clips, own, tmp_path):
+    fitted.fit(clips, own).save(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    assert loaded.classes_.dtype == fitted.classes_.dtype
+    np.testing.assert_array_equal(loaded.classes_, fitted.classes_)
+    assert [type(a) for a in loaded.classes_] == [type(a) for a in fitted.classes_]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        np.array([b"a", b"b", b"a", b"b", b"a", b"b"]),
+        np.array(["2020", "2021"] * 3, dtype="datetime64[Y]"),
+    ],
+)
+def test_refuses_labels_that_json_cannot_hold(fitted, clips, own, tmp_path):
+    assert fitted.fit(clips, own).predict(clips).dtype == own.dtype
+    with pytest.raises(TypeError, match="no text or number, so JSON cannot hold it"):
+        fitted.save(tmp_path / "folder")
+    assert not names(tmp_path)
+
+
+def test_an_argument_that_json_cannot_hold(baseline, clips, queries, labels, tmp_path):
+    classifier = FewShotClassifier(baseline()).fit(clips, labels)
+    classifier.save(tmp_path / "folder")
+    with pytest.raises(ValueError, match=r"argument 'encoder' .* was Identity"):
+        FewShotClassifier.load(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder", encoder=nn.Identity())
+    np.testing.assert_array_equal(loaded.predict_proba(queries), classifier.predict_proba(queries))
+
+
+def test_a_skeleton_that_is_not_registered(baseline, tmp_path, monkeypatch):
+    monkeypatch.setattr(Skeleton, "_registry", dict(Skeleton._registry))
+    stick = Skeleton("stick2", ("hip", "foot"), bones=((1, 0),), parts={"leg": (0, 1)})
+    Skeleton.register(stick)
+    support = [SkeletonSequence.from_bodies(torch.randn(1, 4, 2, 3), skeleton=stick) for _ in "ab"]
+    FewShotClassifier(baseline()).fit(support, ["a", "b"]).save(tmp_path / "folder")
+    del Skeleton._registry["stick2"]
+    loaded = FewShotClassifier.load(tmp_path / "folder", encoder=nn.Identity())
+    assert loaded.skeleton_ == stick
+    assert loaded.predict([clip.bodies for clip in support]).tolist() == ["a", "b"]
+
+
+def test_the_transform_must_be_the_same(new_model, clips, labels, queries, tmp_path):
+    def prepare(clip):
+        return clip
+
+    chain = Compose([ResampleFrames(6, "uniform"), CenterOnJoint("nose")])
+    for transform in (chain, prepare):
+        classifier = FewShotClassifier(new_model(), transform).fit(clips, labels)
+        classifier.save(tmp_path / "folder")
+        loaded = FewShotClassifier.load(tmp_path / "folder", transform)
+        np.testing.assert_array_equal(
+            loaded.predict_proba(queries), classifier.predict_proba(queries)
+        )
+        other = Compose([ResampleFrames(7, "uniform"), CenterOnJoint("nose")])
+        for wrong in (None, other):
+            with pytest.raises(ValueError, match=r"was fitted with transform=(.|\n)*load\(folder"):
+                FewShotClassifier.load(tmp_path / "folder", wrong)
+    FewShotClassifier(new_model()).fit(clips, labels).save(tmp_path / "folder")
+    with pytest.raises(ValueError, match="was fitted with transform=None"):
+        FewShotClassifier.load(tmp_path / "folder", chain)
+
+
+def test_a_description_has_no_place_in_memory():
+    def make():
+        return lambda clip: clip
+
+    one, other = make(), make()
+    assert repr(one) != repr(other)
+    assert _description(one) == _description(other)
+
+
+def test_saving_replaces_a_former_one(fitted, clips, queries, tmp_path):
+    fitted.model.save_pretrained(tmp_path / "folder")  # the model alone is a part of it
+    fitted.save(tmp_path / "folder")
+    fitted.fit(clips[:2], [1, 2]).save(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    np.testing.assert_array_equal(loaded.predict_proba(queries), fitted.predict_proba(queries))
+    assert names(tmp_path) == ["folder"]
+    # A loaded one may go back to where it came from.
+    loaded.save(tmp_path / "folder")
+    again = FewShotClassifier.load(tmp_path / "folder")
+    np.testing.assert_array_equal(again.predict_proba(queries), fitted.predict_proba(queries))
+
+
+def test_an_empty_folder_and_the_one_we_are_in(fitted, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    fitted.save(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path)
+    fitted.save("relative")
+    assert names(tmp_path / "empty") == names(tmp_path / "relative") == FILES
+
+
+def test_an_interrupted_save_leaves_the_former_one(fitted, clips, queries, tmp_path, monkeypatch):
+    fitted.save(tmp_path / "folder")
+    expected = fitted.predict_proba(queries)
+    fitted.fit(clips[:2], ["x", "y"])
+
+    def full(*arguments):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "save_file", full)
+        with pytest.raises(OSError, match="no space"):
+            fitted.save(tmp_path / "folder")
+        with pytest.raises(OSError, match="no space"):
+            fitted.save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    np.testing.assert_array_equal(loaded.predict_proba(queries), expected)
+    fitted.save(tmp_path / "folder")
+    assert names(tmp_path / "folder") == FILES
+    assert FewShotClassifier.load(tmp_path / "folder").classes_.tolist() == ["x", "y"]
+
+
+def test_leaves_folders_of_others_alone(fitted, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"holds thesis\.tex.*give another folder"):
+        fitted.save(tmp_path)
+    assert names(tmp_path) == ["thesis.tex"]
+
+
+def test_refuses_what_is_no_classifier(fitted, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"FewShotClassifier\.save wrote"):
+        FewShotClassifier.load(tmp_path / "nowhere")
+    fitted.model.save_pretrained(tmp_path / "model")
+    with pytest.raises(FileNotFoundError, match=r"no file .*classifier\.json"):
+        FewShotClassifier.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("file", ["classifier.json", "support.safetensors"])
+@pytest.mark.parametrize("content", ["", "{}", "{"])
+def test_refuses_damaged_files(fitted, tmp_path, file, content):
+    fitted.save(tmp_path / "folder")
+    (tmp_path / "folder" / file).write_text(content)
+    with pytest.raises(ValueError, match=r"holds a damaged classifier .*save it again"):
+        FewShotClassifier.load(tmp_path / "folder")
+
+
+def test_nothing_but_text_and_tensors(fitted, tmp_path):
+    fitted.save(tmp_path / "folder")
+    config = json.loads((tmp_path / "folder" / "classifier.json").read_text())
+    assert config["classes"] == ["bow", "kick", "wave"]
+    assert config["transform"] is None
