@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
+
+from pyg_fsar import Skeleton
 
 # Tests compute little, and run two at a time: more threads would only wait for each other.
 torch.set_num_threads(1)
@@ -15,6 +19,13 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """No test sees the skeletons that another has registered."""
+    with patch.dict(Skeleton._registry):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,9 @@ def norm_relu(
             )
     seed = torch.randint(2**62, ()) if dropout else torch.zeros((), dtype=torch.int64)
     residual = None if residual is None else residual.contiguous()
-    return _forward(x.contiguous(), weight, bias, residual, dropout, eps, seed)
+    return _forward(
+        x.contiguous(), weight.contiguous(), bias.contiguous(), residual, dropout, eps, seed
+    )
 
 
 @custom_op(

@@ -118,6 +118,12 @@ def test_does_not_depend_on_the_number_of_threads():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_strided_input():
+    tensors = [t.detach() for t in inputs(True)]
+    strided = [t.repeat_interleave(2, dim=-1)[..., ::2] for t in tensors]
+    torch.testing.assert_close(norm_relu(*strided), norm_relu(*tensors))
+
+
 def test_nan_goes_through():
     tensors = inputs(False)
     with torch.no_grad():

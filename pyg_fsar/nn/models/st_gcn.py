@@ -68,8 +68,8 @@ class STGCNBlock(nn.Module):
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
         """Convolve over joints, then over time."""
         residual = None if self.residual is None else self.residual(x)
-        mixed, plain = self.mix_joints(x, adj), self.norm is None
-        out = self.temporal(mixed, self.dropout, residual, relu=plain)
+        mixed = self.mix_joints(x, adj)
+        out = self.temporal(mixed, self.dropout, residual, relu=self.norm is None)
         return out if self.norm is None else self.norm(out).relu()
 
     def mix_joints(self, x: Tensor, adj: Tensor) -> Tensor:
