@@ -113,8 +113,8 @@ class Matcher(PretrainedModule):
             support_lengths: True number of embedded frames of each support clip, if padded.
             query_lengths: True number of embedded frames of each query clip, if padded.
             n_way: Number of classes; read from ``support_y`` if not given, for which the host
-                waits for the device. Give it under ``torch.compile``, too: without it a single
-                class, and an episode that :class:`ActivatedCost` takes in chunks, do not compile.
+                waits for the device. :class:`ActivatedCost` compiles with prototypes only if it is
+                given, since the number of pairs decides how they are computed.
 
         Shapes:
             - **support:** ``[S, T', V, C]``
@@ -126,8 +126,8 @@ class Matcher(PretrainedModule):
 
         Raises:
             ValueError: If shapes or labels do not fit, a class has no support clip, clips of one
-                class differ in length while ``shots="mean"``, or those of a pair do and the cost
-                needs them equally long.
+                class differ in length while ``shots="mean"``, those of a pair do and the cost
+                needs them equally long, or ``n_way`` is needed to compile.
             TypeError: If labels or lengths are not integers, or of support and query one is float64
                 and the other is not.
         """
@@ -150,6 +150,16 @@ class Matcher(PretrainedModule):
         Shapes:
             - **output:** ``[Q, N]``
         """
+        if (
+            n_way is None
+            and self.shots == "mean"
+            and isinstance(self.cost, ActivatedCost)
+            and torch.compiler.is_compiling()
+        ):
+            raise ValueError(
+                "give n_way=, the number of classes, to compile a matcher with ActivatedCost: the "
+                "number of pairs decides how it computes them"
+            )
         support_y, n_way = _check_support(support, support_y, n_way)
         _check_precision(support, query)
         _check_lengths("support", support, support_lengths)
@@ -326,11 +336,6 @@ def _check_support(support: Tensor, support_y: Tensor, n_way: int | None) -> tup
     support_y = support_y.long()
     if n_way is None:
         n_way = int(support_y.max()) + 1
-        if torch.compiler.is_compiling():
-            # What is compiled after this needs bounds: the chunks of ActivatedCost an upper one,
-            # and the gradient of its layer norm a lower one.
-            torch._check(n_way >= 2, lambda: "give n_way=1 to compile for a single class")
-            torch._check(n_way <= len(support), lambda: "some class has no support clip")
     if can_read(support_y):
         if int(support_y.min()) < 0 or int(support_y.max()) >= n_way:
             raise ValueError(f"support_y must number classes 0..{n_way - 1}, got {support_y}")

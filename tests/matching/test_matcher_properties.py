@@ -164,13 +164,13 @@ def test_other_matchers_have_no_band(name):
 
 def compiled(matcher):
     torch.compiler.reset()
-    return torch.compile(matcher, fullgraph=True, backend="aot_eager")
+    return torch.compile(matcher, fullgraph=True, backend="eager")
 
 
 @every_matcher
 @both_shots
 def test_compiles_whole_with_lengths(name, shots):
-    matcher = built(name, shots=shots, divergence=True)
+    matcher = built(name, shots=shots)
     support, query, support_y = clips(6), clips(4), torch.arange(3).repeat(2)
     inputs = support, support_y, query, torch.full((6,), 3), torch.full((4,), 3), 3
     torch.testing.assert_close(compiled(matcher)(*inputs), matcher(*inputs))
@@ -180,15 +180,13 @@ def test_compiles_whole_with_lengths(name, shots):
 @both_shots
 def test_compiles_whole_without_the_number_of_classes(name, shots):
     matcher = built(name, shots=shots)
-    support, query, support_y = clips(6).requires_grad_(), clips(4), torch.arange(3).repeat(2)
-    results = [function(support, support_y, query) for function in (matcher, compiled(matcher))]
-    torch.testing.assert_close(*results)
-    grads = [torch.autograd.grad(logits.square().sum(), support)[0] for logits in results]
-    torch.testing.assert_close(*grads)
-
-
-def test_compiled_without_the_number_of_classes_it_refuses_a_single_one():
-    matcher = compiled(built("protonet"))
-    with pytest.raises(RuntimeError, match="n_way=1"):
-        matcher(clips(2), torch.zeros(2).long(), clips(4))
-    assert matcher(clips(2), torch.zeros(2).long(), clips(4), n_way=1).shape == (4, 1)
+    inputs = clips(6), torch.arange(3).repeat(2), clips(4)
+    if (name, shots) != ("dastm", "mean"):
+        torch.testing.assert_close(compiled(matcher)(*inputs), matcher(*inputs))
+        return
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="give n_way=, the number of classes"):
+        compiled(matcher)(*inputs)
+    for n_way in (3, 2):  # the second time sizes are symbols
+        inputs = clips(2 * n_way), torch.arange(n_way).repeat(2), clips(4)
+        compiled_again = torch.compile(matcher, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled_again(*inputs, n_way=n_way), matcher(*inputs))

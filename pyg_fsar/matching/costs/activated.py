@@ -135,9 +135,9 @@ class ActivatedCost(FrameCost):
         kept_of_joint = KEPT_WEIGHTS * self.activation.x_from_y.heads * y.size(2)
         if not fused:
             kept_of_joint += KEPT_JOINTS * y.size(3)
-        joints = y.size(0) * y.size(1) * y.size(2)
-        of_number = torch.promote_types(y.dtype, torch.float32).itemsize
-        return max(1, BUDGET // (2 * kept_of_joint * joints * of_number))
+        # Not nbytes, which torch.compile cannot tell of a size that changes.
+        kept = kept_of_joint * torch.promote_types(y.dtype, torch.float32).itemsize
+        return max(1, BUDGET // (2 * kept * y[..., 0].numel()))
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""
