@@ -117,11 +117,12 @@ class FewShotModel(PretrainedModule):
             ValueError: If clips differ in length and the encoder changes the number of frames.
         """
         embedded = self.embed(bodies, body_to_clip, num_clips, lengths)
-        num_support = support_y.size(0)
-        support, query = embedded[:num_support], embedded[num_support:]
+        sizes = [support_y.size(0), num_clips - support_y.size(0)]
+        # Unlike those of two slices, the gradients of a split are put together in one go.
+        support, query = embedded.split(sizes)
         support_lengths = query_lengths = None
         if lengths is not None:
-            support_lengths, query_lengths = lengths[:num_support], lengths[num_support:]
+            support_lengths, query_lengths = lengths.split(sizes)
         logits = self.matcher(
             support, support_y, query, support_lengths, query_lengths, n_way=n_way
         )
