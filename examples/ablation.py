@@ -67,6 +67,8 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "method": {
         "full": {"spatial": "full"},
+        "soft-DTW, gamma 1": {"spatial": "none", "gamma": 1.0},
+        "soft-DTW, gamma 0.01": {"spatial": "none", "gamma": 0.01},
         "full, gamma 0.01": {"spatial": "full", "gamma": 0.01},
         "full, gamma 1": {"spatial": "full", "gamma": 1.0},
         "full, FBNM": {"spatial": "full", "rank_method": "fbnm"},
