@@ -53,13 +53,16 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Shapes"]
 
 API = Path(__file__).parent / "api"
+# Names of the classifier are those of the package. Kernels are for its other modules; what users
+# need of them stands on the page about speed.
+WITHOUT_PAGE = ("classifier", "kernels")
 # Subpackages by their own names, and the one module that is public beside them.
 MODULES = [
     "pyg_fsar",
     *sorted(
         f"pyg_fsar.{module.name}"
         for module in pkgutil.iter_modules(pyg_fsar.__path__)
-        if module.ispkg and module.name != "classifier"  # whose names are those of the package
+        if module.ispkg and module.name not in WITHOUT_PAGE
     ),
     "pyg_fsar.transforms.utils",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import compiled
-from pyg_fsar.kernels.dispatch import NO_WEIGHTS
+from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
 __all__ = ["backward", "forward", "library", "weights_shape"]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import compiled
+from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
 __all__ = ["backend_for", "has_kernel", "use_backend"]
 
@@ -21,8 +22,6 @@ __all__ = ["backend_for", "has_kernel", "use_backend"]
 MODULES = {"vectorised": "vectorised", "cpp": "cpp", "triton": "triton_warp"}
 # What kernels compute in, by the names of their functions.
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-# Shape of the weights of a forward pass that was to keep none.
-NO_WEIGHTS = (0,)
 
 
 class Backend(Protocol):

@@ -38,16 +38,16 @@ def norm_relu(
         eps: Added to the variance.
 
     Shapes:
-        - **x**, **residual:** ``[N, C]``
+        - **x**, **residual:** ``[*, C]``
         - **weight**, **bias:** ``[C]``
-        - **output:** ``[N, C]``; the mean and the variance (biased) ``[C]``, without gradients
+        - **output:** ``[*, C]``; the mean and the variance (biased) ``[C]``, without gradients
 
     Raises:
         ValueError: If shapes or types of numbers differ.
     """
     for name, tensor, shape in (
-        ("weight", weight, x.shape[1:]),
-        ("bias", bias, x.shape[1:]),
+        ("weight", weight, x.shape[-1:]),
+        ("bias", bias, x.shape[-1:]),
         ("residual", residual, x.shape),
     ):
         if tensor is not None and (tensor.dtype != x.dtype or tensor.shape != shape):
@@ -121,14 +121,15 @@ def _call(name: str, arrays: list[Tensor | None], dropout: float, eps: float, se
     library = compiled("norm_relu")
     if library is None:
         raise RuntimeError("norm_relu needs a C++ compiler; set CXX to one")
-    sizes = [*x.shape, int(seed), torch.get_num_threads()]
+    channels = x.size(-1)
+    sizes = [x.numel() // channels, channels, int(seed), torch.get_num_threads()]
     status = getattr(library, f"norm_relu_{name}_{DTYPES[x.dtype]}")(
         (c_void_p * len(arrays))(*(None if a is None else a.data_ptr() for a in arrays)),
         (c_int64 * len(sizes))(*sizes),
         (c_double * 2)(dropout, eps),
     )
     if status:
-        raise MemoryError(f"not enough memory to normalise {x.size(1)} channels")
+        raise MemoryError(f"not enough memory to normalise {channels} channels")
 
 
 @register_fake("pyg_fsar::norm_relu")
@@ -164,7 +165,8 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Te
             kept, *_ = _forward(x, *show, None, dropout, eps, seed)
         inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (x, weight, bias)]
         first, scale, shift = inputs
-        normal = F.batch_norm(first, None, None, scale, shift, training=True, eps=eps)
+        flat = first.flatten(0, -2)
+        normal = F.batch_norm(flat, None, None, scale, shift, training=True, eps=eps).view_as(x)
         of_residual = grad * (out > 0)
         of_x, of_weight, of_bias = torch.autograd.grad(
             kept * normal, inputs, of_residual, create_graph=True

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.kernels.dispatch import NO_WEIGHTS, backend_for, maker_of, module_of
+from pyg_fsar.kernels.dispatch import backend_for, maker_of, module_of
+from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
 __all__ = ["warp", "warp_backward"]
 

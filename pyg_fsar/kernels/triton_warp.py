@@ -25,8 +25,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pyg_fsar.kernels.dispatch import NO_WEIGHTS
-from pyg_fsar.kernels.vectorised import FORBIDDEN
+from pyg_fsar.kernels.vectorised import FORBIDDEN, NO_WEIGHTS
 
 __all__ = ["backward", "forward", "weights_shape"]
 

@@ -15,14 +15,14 @@ import math
 import torch
 from torch import Tensor
 
-from pyg_fsar.kernels.dispatch import NO_WEIGHTS
-
 __all__ = ["backward", "forward", "weights_shape"]
 
 # Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
 FORBIDDEN = 1e30
 # Shares of an alignment below this count as none.
 NEGLIGIBLE = 1e-30
+# Shape of the weights of a forward pass, by any backend, that was to keep none.
+NO_WEIGHTS = (0,)
 
 
 def forward(

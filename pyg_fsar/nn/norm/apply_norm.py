@@ -35,17 +35,15 @@ def apply_norm(
     Shapes:
         - **x**, **residual**, **output:** :math:`(*, C)`
     """
-    # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU.
-    flat = x.flatten(0, -2)
-    added = None if residual is None else residual.flatten(0, -2)
     share = dropout.p if dropout is not None and dropout.training else 0.0
-    if relu and share < 1 and _fits_kernel(flat, norm, added):
-        return _norm_relu(flat, cast(nn.BatchNorm1d, norm), share, added).view_as(x)
-    out = norm(flat)
+    if relu and share < 1 and _fits_kernel(x, norm, residual):
+        return _norm_relu(x, cast(nn.BatchNorm1d, norm), share, residual)
+    # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU.
+    out = norm(x.flatten(0, -2))
     if dropout is not None:
         out = dropout(out)
-    if added is not None:
-        out = out + added
+    if residual is not None:
+        out = out + residual.flatten(0, -2)
     if relu:
         # In place, since nothing needs what is overwritten for its gradient, and before any view
         # is taken, since autograd copies gradients of views changed in place.
@@ -64,9 +62,9 @@ def _fits_kernel(x: Tensor, norm: nn.Module, residual: Tensor | None) -> bool:
         and norm.affine
         and norm.momentum is not None
         and norm.weight.dtype == x.dtype
-        and x.shape[1:] == norm.weight.shape
-        and len(x) > 1
-        and kernels.has_kernel("norm_relu", x.size(1), x.dtype, x.device)
+        and x.shape[-1:] == norm.weight.shape
+        and x.numel() > x.size(-1)
+        and kernels.has_kernel("norm_relu", x.size(-1), x.dtype, x.device)
     )
 
 
@@ -74,9 +72,9 @@ def _norm_relu(x: Tensor, norm: nn.BatchNorm1d, dropout: float, residual: Tensor
     """All steps at once, and the update of the running statistics."""
     out, mean, variance = kernels.norm_relu(x, norm.weight, norm.bias, residual, dropout, norm.eps)
     if norm.track_running_stats:
-        momentum, unbiased = cast(float, norm.momentum), len(x) / (len(x) - 1)
+        momentum, count = cast(float, norm.momentum), x.numel() // x.size(-1)
         with torch.no_grad():
             cast(Tensor, norm.running_mean).lerp_(mean, momentum)
-            cast(Tensor, norm.running_var).lerp_(variance * unbiased, momentum)
+            cast(Tensor, norm.running_var).lerp_(variance * (count / (count - 1)), momentum)
             cast(Tensor, norm.num_batches_tracked).add_(1)
     return out
