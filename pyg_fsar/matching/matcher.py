@@ -224,7 +224,7 @@ class Matcher(PretrainedModule):
 
 #: Published methods as a frame cost and an aligner; a further method is a further line. A ``gamma``
 #: of 0.01 is what Ma et al. (ECCV 2022) released; 0.1, that of ``"dastm"`` and of
-#: :class:`~pyg_fsar.training.ModelOptions`, did better on real data.
+#: :class:`~pyg_fsar.training.ModelOptions`, did as well or a little better on real data.
 MATCHERS: dict[str, tuple[type[FrameCost], Callable[..., Tensor]]] = {
     "protonet": (EuclideanCost, partial(diagonal, reduce="sum")),
     "cosine": (CosineCost, diagonal),
