@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyg_fsar.classifier.clips import (
     Clip,
@@ -27,6 +26,7 @@ from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.support import Support, pad_clips
 from pyg_fsar.data import stack_clips
 from pyg_fsar.nn import FewShotModel
+from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["FewShotClassifier"]
@@ -106,7 +106,7 @@ class FewShotClassifier:
         check_clips(clips)
         classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
         layout = self._layout(clips)
-        with _evaluation_mode(self.model):
+        with evaluation_mode(self.model), torch.no_grad():
             embedded = [clip for batch in self._embed(clips, layout) for clip in batch]
             embeddings, lengths = pad_clips(embedded)
             support = Support(embeddings, torch.from_numpy(y).to(self.device), lengths)
@@ -171,7 +171,7 @@ class FewShotClassifier:
             raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
             raise ValueError(f"unknown label {label!r}; known are {labels}")
-        with _evaluation_mode(self.model):
+        with evaluation_mode(self.model), torch.no_grad():
             ((query,),) = self._embed([clip], self.skeleton_)
             logits = support.match(matcher, [query])[0]
             best = int(logits.argmax())
@@ -285,21 +285,9 @@ class FewShotClassifier:
     def _logits(self, clips: Clips) -> Tensor:
         support = self._fitted()
         check_clips(clips)
-        with _evaluation_mode(self.model):
+        with evaluation_mode(self.model), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
             return torch.cat([support.match(self.model.matcher, batch) for batch in batches])
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    in_training = [part for part in model.modules() if part.training]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part in in_training:
-            part.training = True
 
 
 def _description(transform: Transform | None) -> str | None:

@@ -20,6 +20,7 @@ from pyg_fsar.datasets import SkeletonDataset
 from pyg_fsar.loader import EpisodeSampler
 from pyg_fsar.metrics import mean_confidence_interval
 from pyg_fsar.nn import FewShotModel
+from pyg_fsar.nn.evaluation_mode import evaluation_mode
 
 __all__ = ["EvaluationResult", "embed_dataset", "evaluate", "evaluate_one_shot"]
 
@@ -233,14 +234,8 @@ def _evaluation_mode(fabric: Fabric, model: nn.Module) -> Iterator[None]:
     statistics = fabric.broadcast([buffer.cpu() for buffer in module.buffers()])
     for buffer, statistic in zip(module.buffers(), statistics, strict=True):
         buffer.copy_(statistic)
-    in_training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for part in in_training:
-            part.training = True
+    with evaluation_mode(module), torch.inference_mode():
+        yield
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_fsar.nn.conv import TemporalConv
+from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.skeleton import Skeleton
 
@@ -137,22 +138,18 @@ class FrameEncoder(SkeletonEncoder):
 
     @torch.no_grad()
     def _trial_out_channels(self) -> int:
-        modes = [(module, module.training) for module in self.gnn.modules()]
-        self.gnn.eval()  # so that batch norms learn nothing from the trial
         like = next((p for p in self.gnn.parameters() if p.is_floating_point()), torch.empty(0))
         size = (1, self.skeleton.num_joints, self.in_channels)
         frame = torch.zeros(size, dtype=like.dtype, device=like.device)
         try:
-            out = self._encode_frames(frame, self.edge_index.to(like.device))
+            with evaluation_mode(self.gnn):  # so that batch norms learn nothing from the trial
+                out = self._encode_frames(frame, self.edge_index.to(like.device))
         except RuntimeError as error:
             raise ValueError(
                 f"{self.gnn} failed on a trial frame with in_channels={self.in_channels}: {error}; "
                 "give the number of channels that it takes, in_channels="
                 f"{_own_in_channels(self.gnn) or '...'}, or out_channels=... to go without a trial"
             ) from error
-        finally:
-            for module, training in modes:
-                module.training = training
         return out.size(-1)
 
     def __repr__(self) -> str:
