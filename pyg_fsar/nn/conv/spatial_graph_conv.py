@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
+from pyg_fsar import kernels
+
 __all__ = ["SpatialGraphConv"]
 
 
@@ -116,16 +118,7 @@ class SpatialGraphConv(MessagePassing):
         if edge_type is not None or edge_weight is not None:
             raise ValueError("edge_type and edge_weight go with edge_index, not a dense adjacency")
 
-        # With rows ordered (target, subset), the aggregate of one joint over all subsets lies
-        # together in memory: one product with all weights follows, and nothing is copied.
-        rows = adj.movedim(-1, -3).flatten(-3, -2)
-        coefficient = rows.sum(dim=-1).unflatten(-1, (-1, self.num_subsets))
-        batch = list(adj.shape[:-3]) + [1] * (x.dim() - adj.dim() + 1)
-        aggregate = torch.matmul(rows.view(batch + list(rows.shape[-2:])), x)
-        out = aggregate.view(*x.shape[:-1], -1) @ self.weight.flatten(0, 1)
-        if self.bias is not None:
-            out += (coefficient @ self.bias).view([*batch, x.size(-2), self.out_channels])
-        return out
+        return kernels.graph_conv(x, adj, self.weight, self.bias)
 
     def _forward_sparse(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor | None, edge_weight: Tensor | None

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_fsar import kernels
 from pyg_fsar.nn.norm.apply_norm import apply_norm
 
 __all__ = ["NormalisedConv", "TemporalConv"]
@@ -81,8 +82,15 @@ class TemporalConv(NormalisedConv):
 
     def convolve(self, x: Tensor) -> Tensor:
         """Convolve along time, without the norm."""
+        conv = self.conv
+        if (
+            conv.stride == (1, 1)
+            and conv.bias is not None
+            and kernels.short_conv_pays(x, conv.weight)
+        ):
+            return kernels.short_conv(x, conv.weight, conv.bias)
         # [B, T, V, C] is in memory a [B, C, T, V] image with channels last: no copy either way.
-        x, conv = x.permute(0, 3, 1, 2), self.conv
+        x = x.permute(0, 3, 1, 2)
         if conv.kernel_size == (1, 1):
             # Leaves frames out before, not within the convolution, which for fewer than 16 channels
             # writes beyond its buffer in backward and crashes (uxlfoundation/oneDNN#6035).
