@@ -75,6 +75,7 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "full, as released": {"spatial": "full", "rank_method": "fbnm", "gamma": 0.01},
         "full, divergence": {"spatial": "full", "divergence": True},
         "full, lambda 1": {"spatial": "full", "rank_weight": 1.0},
+        "full, lambda 1, gamma 1": {"spatial": "full", "rank_weight": 1.0, "gamma": 1.0},
     },
     "backbones": {
         f"{name}, {matcher}": {"spatial": "none", "backbone": backbone, "matcher": option}

@@ -77,8 +77,19 @@ def test_float32_is_as_close_as_a_convolution_is() -> None:
     assert all(ours < 10 * theirs for ours, theirs in zip(*errors, strict=True)), errors
 
 
-def test_27_products_for_8_frames() -> None:
-    assert len(module._factors(8, 9)[0]) == 27
+@pytest.mark.parametrize("frames", module.PRODUCTS)
+def test_number_of_products(frames: int) -> None:
+    assert len(module._factors(frames, 2 * frames - 1)[0]) == module.PRODUCTS[frames]
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_is_chosen_while_a_graph_is_traced(dynamic: bool | None) -> None:
+    conv = TemporalConv(128, 128).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(conv, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    for frames in (8, 12, 7):
+        x = torch.randn(2, frames, V, 128)
+        torch.testing.assert_close(compiled(x), conv(x))
 
 
 @pytest.mark.parametrize(
