@@ -242,6 +242,9 @@ def table_rows(options: Namespace, rows: Sequence[str]) -> Iterator[Mapping[str,
         elif reference is not None and len(reference) == len(accuracies):
             gain, margin = mean_confidence_interval((accuracies - reference).mean(dim=0))
             line[f"gain over {rows[0]}"] = f"{gain:+.2f} ± {margin:.2f}"
+            # The interval is over episodes and knows nothing of seeds.
+            better = int((spread > reference.mean(dim=1)).sum())
+            line["better in"] = f"{better} of {len(spread)} seeds"
         for measure, form in {
             "effective rank": ".2f",
             "mean average distance": ".3f",

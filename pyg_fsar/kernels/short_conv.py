@@ -37,7 +37,8 @@ def short_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     three products are enough, and halves have halves: 27 products of channels for 8 frames, where
     a kernel of 9 has 52 pairs of frames to multiply (S. Winograd, *Arithmetic Complexity of
-    Computations*, 1980). Sums and differences come before and after, so rounding differs.
+    Computations*, 1980). Since frames are added up first, rounding errors are as those of the
+    largest frame of the clip.
 
     Args:
         x: Joints.

@@ -67,6 +67,9 @@ def test_table(ablation, tmp_path, capsys):
     gain, margin = rows[ROWS[1]]["gain over none, soft-DTW"].split(" ± ")
     assert float(gain) == pytest.approx(float(difference.mean()), abs=0.006)
     assert float(margin) == pytest.approx(1.96 * float(difference.std()) / math.sqrt(10), abs=0.006)
+    better = int((pairnorm.mean(dim=1) > none.mean(dim=1)).sum())
+    assert rows[ROWS[1]]["better in"] == f"{better} of 2 seeds"
+    assert rows[ROWS[0]]["better in"] == ""
     assert float(rows[ROWS[0]]["effective rank"]) > 1
     assert (tmp_path / "results.md").read_text().strip() in capsys.readouterr().out
 
