@@ -55,6 +55,12 @@ class Skeleton:
     _registry: ClassVar[dict[str, Skeleton]] = {}
 
     def __post_init__(self) -> None:
+        for number in (self.center, *(joint for bone in self.bones for joint in bone)):
+            if isinstance(number, str):
+                raise ValueError(
+                    f"skeleton '{self.name}': bones and center take numbers of joints, got "
+                    f"'{number}'; give its place in joints, counted from 0"
+                )
         set_field = object.__setattr__
         set_field(self, "joints", tuple(self.joints))
         set_field(self, "bones", tuple((int(child), int(parent)) for child, parent in self.bones))

@@ -249,6 +249,8 @@ def test_register_and_get() -> None:
     [
         ({"bones": ((5, 0),)}, r"joint number 5 is outside 0\.\.4"),
         ({"center": -1}, "joint number -1 is outside"),
+        ({"bones": (("left_knee", "hip"),)}, ".* numbers of joints, got 'left_knee'; give its"),
+        ({"center": "hip"}, "bones and center take numbers of joints, got 'hip'"),
         ({"pairs": ((1, 9),)}, "joint number 9 is outside"),
         ({"parts": {"tail": (7,)}}, "joint number 7 is outside"),
         ({"bones": ((1, 1),)}, "a bone is a loop or given twice"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -37,7 +38,8 @@ class FewShotClassifier:
 
     Nothing is trained: :meth:`fit` embeds the examples, which are the support, and the matcher
     compares other clips with them. Fit again after the model's weights have changed. The model is
-    in evaluation mode while it is used here, and then as it was.
+    in evaluation mode while it is used here, and then as it was. scikit-learn, which is not needed
+    here, can clone, cross-validate and search it.
 
     Clips come in a dataset, a list or an array. Each is a
     :class:`~pyg_fsar.data.SkeletonSequence`, or an array ``[M, T, V, C]`` or ``[T, V, C]`` with the
@@ -66,6 +68,8 @@ class FewShotClassifier:
 
     classes_: np.ndarray
     skeleton_: Skeleton
+    # What scikit-learn before its version 1.6 asks for in place of tags.
+    _estimator_type = "classifier"
 
     def __init__(
         self,
@@ -83,12 +87,45 @@ class FewShotClassifier:
             )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        here = next(model.parameters(), torch.empty(0)).device
-        self.device = here if device is None else torch.device(device)
-        self.model = model.to(self.device)
+        self.model = model if device is None else model.to(device)
         self.transform = transform
+        self.device = device
         self.batch_size = batch_size
         self._support: Support | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments it was made with, by name, as scikit-learn asks for them.
+
+        In place of a folder it is the model from there.
+
+        Args:
+            deep: Has no effect, since no argument has parameters of this kind.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> FewShotClassifier:
+        """Change some of the arguments. The support came about by the former ones and is
+        forgotten, so :meth:`fit` is next.
+
+        Args:
+            **params: Arguments by name.
+
+        Raises:
+            ValueError: If there is no argument of that name, or as when it is made.
+            TypeError: As when it is made.
+        """
+        known = self.get_params()
+        if unknown := sorted(params.keys() - known):
+            raise ValueError(f"unknown parameter '{unknown[0]}'; known are {', '.join(known)}")
+        if params:
+            self.__init__(**known | params)  # type: ignore[misc]
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        # Only scikit-learn itself calls this, so it is there.
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
 
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
         """Make these clips the support, in place of any before.
@@ -109,7 +146,7 @@ class FewShotClassifier:
         with evaluation_mode(self.model), torch.no_grad():
             embedded = [clip for batch in self._embed(clips, layout) for clip in batch]
             embeddings, lengths = pad_clips(embedded)
-            support = Support(embeddings, torch.from_numpy(y).to(self.device), lengths)
+            support = Support(embeddings, torch.from_numpy(y).to(embeddings.device), lengths)
             # A matcher that cannot compare these clips says so here, and not when predicting.
             support.match(self.model.matcher, embedded[:1])
         self.classes_, self.skeleton_, self._support = classes, layout, support
@@ -251,13 +288,18 @@ class FewShotClassifier:
         classifier = cls(model, transform, device, config["batch_size"])
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
-        classifier._support = support.to(classifier.device)
+        classifier._support = support.to(classifier._place())
         return classifier
 
     def _fitted(self) -> Support:
         if self._support is None:
             raise RuntimeError("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
+
+    def _place(self) -> torch.device:
+        """Where to compute, which a model without parameters does not know."""
+        here = next(self.model.parameters(), torch.empty(0)).device
+        return here if self.device is None else torch.device(self.device)
 
     def _layout(self, clips: Clips) -> Skeleton:
         """The encoder's skeleton; that of the clips if it takes any, as torch.nn.Identity does."""
@@ -271,6 +313,7 @@ class FewShotClassifier:
         prepared = (
             prepare_clip(clip, number, layout, self.transform) for number, clip in enumerate(clips)
         )
+        place = self._place()
         while batch := list(islice(prepared, self.batch_size)):
             alike = defaultdict(list)
             for number, clip in enumerate(batch):
@@ -278,7 +321,7 @@ class FewShotClassifier:
             embedded: dict[int, Tensor] = {}
             for numbers in alike.values():
                 bodies, body_to_clip, _ = stack_clips([batch[number] for number in numbers])
-                inputs = bodies.to(self.device), body_to_clip.to(self.device)
+                inputs = bodies.to(place), body_to_clip.to(place)
                 embedded |= zip(numbers, self.model.embed(*inputs, len(numbers)), strict=True)
             yield [embedded[number] for number in range(len(batch))]
 

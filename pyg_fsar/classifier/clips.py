@@ -26,12 +26,19 @@ def check_clips(clips: Clips) -> None:
     """Refuse what is no collection of clips.
 
     Raises:
-        TypeError: If it is one clip or a batch.
+        TypeError: If it is one clip, a batch, or has no length.
         ValueError: If it is empty.
     """
+    if not hasattr(clips, "__len__"):
+        raise TypeError(f"clips is of type {type(clips).__name__}; give a dataset, list or array")
     if isinstance(clips, SkeletonSequence):  # which has a length: its number of attributes
         raise TypeError(
             "clips is a single SkeletonSequence; give a list, [clip] or batch.to_data_list()"
+        )
+    if isinstance(clips, Tensor | np.ndarray) and clips.ndim in (2, 3):
+        raise TypeError(
+            f"clips is a single array of shape {tuple(clips.shape)}; give a list of arrays "
+            "[T, V, C], such as [clip]"
         )
     if not len(clips):
         raise ValueError("there are no clips; give at least one")

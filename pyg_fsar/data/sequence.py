@@ -81,21 +81,14 @@ class SkeletonSequence(Data):
             - **bodies:** ``[M, T, V, C]``
 
         Raises:
-            ValueError: If the array has another number of axes, no body or no frame, the wrong
-                number of joints, or a value that is NaN or infinite.
+            ValueError: If the array has another number or order of axes, no body or no frame, the
+                wrong number of joints, or a value that is NaN or infinite.
         """
         layout = Skeleton.get(skeleton)
         Skeleton.register(layout)  # the clip keeps only the name
         tensor = torch.as_tensor(bodies)
         label = f"clip '{kwargs['name']}'" if "name" in kwargs else "clip"
-        if tensor.dim() != 4:
-            raise ValueError(
-                f"{label}: bodies must be [M, T, V, C] (bodies, frames, joints, channels), got "
-                f"shape {tuple(tensor.shape)}; a single body [T, V, C] needs bodies[None]"
-            )
-        if tensor.numel() == 0:
-            raise ValueError(f"{label} is empty: shape {tuple(tensor.shape)}; leave it out")
-        layout.check_joints(tensor.size(2), label)
+        _check_axes(tuple(tensor.shape), layout, label)
         tensor = tensor.to(torch.get_default_dtype())
         bad = tensor.isinf() if allow_nan else ~tensor.isfinite()
         if bool(bad.any()):
@@ -246,6 +239,30 @@ class SkeletonSequence(Data):
             raise ValueError("the clip does not name its skeleton; set clip.skeleton = 'ntu25'")
         name = self.skeleton if isinstance(self.skeleton, str) else self.skeleton[0]
         return Skeleton.get(name)
+
+
+def _check_axes(shape: tuple[int, ...], layout: Skeleton, label: str) -> None:
+    """Refuse bodies whose axes are not ``[M, T, V, C]``, as far as the sizes of axes tell."""
+    if len(shape) != 4:
+        raise ValueError(
+            f"{label}: bodies must be [M, T, V, C] (bodies, frames, joints, channels), got shape "
+            f"{shape}; a single body [T, V, C] needs bodies[None]"
+        )
+    if 0 in shape:
+        raise ValueError(f"{label} is empty: shape {shape}; leave it out")
+    bodies, _, joints, channels = shape
+    order = None
+    if joints != layout.num_joints == channels:
+        order = "[M, C, T, V]", "(0, 2, 3, 1)"
+    # With two bodies it could as well be three people in a plane, so only one is told apart.
+    elif bodies == layout.dims > channels == 1:
+        order = "[C, T, V, M]", "(3, 1, 2, 0)"
+    if order is not None:
+        raise ValueError(
+            f"{label}: shape {shape} looks like {order[0]}, but channels come last, [M, T, V, C]; "
+            f"give bodies.transpose{order[1]}, or bodies.permute{order[1]} in torch"
+        )
+    layout.check_joints(joints, label)
 
 
 def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tensor]:

@@ -36,8 +36,8 @@ class SkeletonArrays(SkeletonDataset):
         - **clips:** each ``[M, T, V, C]``; their lengths and numbers of bodies may differ
 
     Raises:
-        ValueError: If the numbers of clips, labels and names differ, or for what
-            :meth:`~pyg_fsar.data.SkeletonSequence.from_bodies` refuses.
+        ValueError: If the numbers of clips, labels and names differ, if labels are texts, or for
+            what :meth:`~pyg_fsar.data.SkeletonSequence.from_bodies` refuses.
 
     Example:
         >>> clips = [np.random.randn(1, 30, 25, 3), np.random.randn(2, 45, 25, 3)]
@@ -63,6 +63,11 @@ class SkeletonArrays(SkeletonDataset):
         if not len(clips) == len(labels) == len(names):
             raise ValueError(
                 f"{len(clips)} clips do not fit {len(labels)} labels and {len(names)} names"
+            )
+        if text := next((label for label in labels if isinstance(label, str)), None):
+            raise ValueError(
+                f"labels must be numbers from 0, got '{text}'; give both class_names, labels = "
+                "numpy.unique(labels, return_inverse=True)"
             )
         self._raw = clips, labels, names
         self._skip_invalid = skip_invalid

@@ -230,7 +230,10 @@ class SkeletonDataset(Dataset):
 
     def _layout_of(self, num_joints: int, what: str) -> Skeleton:
         if self._layout is None and num_joints not in USUAL_LAYOUT:
-            raise ValueError(f"{what} has {num_joints} joints; say which layout: skeleton=...")
+            raise ValueError(
+                f"{what} has {num_joints} joints (axis V of [M, T, V, C]), which no usual layout "
+                "has; say which layout it is: skeleton=..."
+            )
         layout = self._layout or Skeleton.get(USUAL_LAYOUT[num_joints])
         layout.check_joints(num_joints, what)
         return layout
@@ -246,7 +249,14 @@ class SkeletonDataset(Dataset):
         path = Path(self.processed_dir) / self.store_name
         if path.exists() and not self.force_reload:
             return self._open(path)
-        sources = self.raw_files()
+        try:
+            if not (sources := self.raw_files()):
+                raise FileNotFoundError(f"found no raw files in {self.root}")
+        except FileNotFoundError as error:
+            if Path(self.root).is_dir():
+                raise
+            folder = Path(self.root).resolve()
+            raise FileNotFoundError(f"there is no folder {folder}: {error}") from error
         if not path.is_relative_to(self.root) and self._processed_dir is None:
             warnings.warn(f"{self.root} cannot be written; the store goes to {path}", stacklevel=4)
         with store_lock(path):

@@ -274,21 +274,26 @@ def build_matcher(name: str, *, cost: str | FrameCost | None = None, **options: 
     if isinstance(cost, str) and cost not in COSTS:
         raise ValueError(f"unknown cost '{cost}'; known are {', '.join(COSTS)}")
     default_cost, aligner = MATCHERS[name]
+    known = inspect.signature(Matcher).parameters.keys() - {"cost", "aligner"}
     if name == "dastm":
+        known |= inspect.signature(_dastm).parameters.keys() - {"cost", "options"}
         cost, options = _dastm(cost, **options)
 
     def take(function: Callable[..., Any]) -> dict[str, Any]:
         # What the matcher itself hands to an aligner is no option.
-        known = inspect.signature(function).parameters.keys() - {"cost", "lengths"}
-        return {key: options.pop(key) for key in list(options) if key in known}
+        names = set(inspect.signature(function).parameters) - {"cost", "lengths", "args", "kwargs"}
+        known.update(names)
+        return {key: options.pop(key) for key in list(options) if key in names}
 
     aligner = partial(aligner, **take(aligner))
     if not isinstance(cost, FrameCost):
         cost_class = default_cost if cost is None else COSTS[cost]
         cost = cost_class(**take(cost_class))
-    unknown = options.keys() - inspect.signature(Matcher).parameters.keys()
-    if unknown:
-        raise TypeError(f"matcher '{name}' has no option {', '.join(sorted(unknown))}")
+    if unknown := sorted(options.keys() - known):
+        raise TypeError(
+            f"matcher '{name}' has no option {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(known))}"
+        )
     return Matcher(cost, aligner, **options)
 
 

@@ -43,13 +43,14 @@ from pyg_fsar.nn.models import (
 )
 from pyg_fsar.nn.norm import PairNorm
 from pyg_fsar.nn.pretrained import PretrainedModule
-from pyg_fsar.nn.rank_max import RankMax, nuclear_norm
+from pyg_fsar.nn.rank_max import RANK_METHODS, RankMax, nuclear_norm
 
 __all__ = [
     "AGCN",
     "BACKBONES",
     "CTRGCN",
     "MSG3D",
+    "RANK_METHODS",
     "STGCN",
     "STGCNPP",
     "AGCNBlock",

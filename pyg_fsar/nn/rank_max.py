@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch_geometric.utils import to_dense_batch
 
 from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["RankMax", "nuclear_norm"]
+__all__ = ["RANK_METHODS", "RankMax", "nuclear_norm"]
 
 # Singular values below this share of the largest are rounding noise of a Gram matrix.
 RELATIVE_CUT = 1e-6
@@ -42,7 +43,7 @@ class RankMax(PretrainedModule):
     Everything is computed in at least float32, under autocast too.
 
     Args:
-        method: One of the four above.
+        method: One of the four above, or what was added to :data:`RANK_METHODS`.
 
     Shapes:
         - **input:** joints :math:`(*, V, C)`; or :math:`(N, C)` with ``batch``
@@ -57,8 +58,8 @@ class RankMax(PretrainedModule):
 
     def __init__(self, method: str = "nuclear") -> None:
         super().__init__()
-        if method not in _MEASURES:
-            raise ValueError(f"unknown method '{method}'; known are {', '.join(_MEASURES)}")
+        if method not in RANK_METHODS:
+            raise ValueError(f"unknown method '{method}'; known are {', '.join(RANK_METHODS)}")
         self.method = method
 
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -80,11 +81,11 @@ class RankMax(PretrainedModule):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
             if batch is None:
                 sizes = torch.full((), x.size(-2), device=x.device)
-                return -_MEASURES[self.method](x, None, sizes).mean()
+                return -RANK_METHODS[self.method](x, None, sizes).mean()
             x, mask = to_dense_batch(x, batch)
             sizes = mask.sum(dim=1)
             # A graph without nodes measures zero and does not count.
-            total = _MEASURES[self.method](x, mask, sizes.clamp(min=1)).sum()
+            total = RANK_METHODS[self.method](x, mask, sizes.clamp(min=1)).sum()
             return -total / (sizes > 0).sum()
 
     def __repr__(self) -> str:
@@ -126,8 +127,7 @@ class _NuclearNorm(torch.autograd.Function):
         return grad[..., None, None] * polar
 
 
-# Each measure takes joints [..., V, C], a mask [..., V] of those that exist (None: all do) and
-# their number [...]. Joints that do not exist become rows of zeros, which no measure notices.
+# Joints that do not exist become rows of zeros, which no measure notices.
 
 
 def _softmax(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -167,7 +167,10 @@ def _logdet(x: Tensor, mask: Tensor | None, sizes: Tensor) -> Tensor:
     return logdet / (rank * (1 + factor * sizes / rank).log())
 
 
-_MEASURES = {
+#: Measures of :class:`RankMax` by name, as :class:`~pyg_fsar.training.ModelOptions` and command
+#: lines take them. Each is called with joints ``[*, V, C]``, a mask ``[*, V]`` of those that exist
+#: (None: all do) and their number ``[*]``, and gives ``[*]``.
+RANK_METHODS: dict[str, Callable[[Tensor, Tensor | None, Tensor], Tensor]] = {
     "nuclear": _nuclear,
     "fbnm": _fbnm,
     "frobenius": _frobenius,

@@ -9,7 +9,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pyg_fsar.matching import MATCHERS
-from pyg_fsar.nn import BACKBONES
+from pyg_fsar.nn import BACKBONES, RANK_METHODS
 
 __all__ = ["ModelOptions", "Options", "TrainingOptions"]
 
@@ -147,10 +147,11 @@ class TrainingOptions(Options):
 class ModelOptions(Options):
     """Options of the model.
 
-    Backbones and matchers are those of :data:`~pyg_fsar.nn.BACKBONES` and
-    :data:`~pyg_fsar.matching.MATCHERS`. An option that the chosen one does not take has no effect.
-    ``spatial`` becomes ``"rankmax"`` if it is not given, or ``"full"`` for the matcher ``"dastm"``,
-    which is soft-DTW with both parts of Ma et al. (ECCV 2022).
+    Backbones, matchers and measures of RankMax are those of :data:`~pyg_fsar.nn.BACKBONES`,
+    :data:`~pyg_fsar.matching.MATCHERS` and :data:`~pyg_fsar.nn.RANK_METHODS`. An option that the
+    chosen one does not take has no effect. ``spatial`` becomes ``"rankmax"`` if it is not given, or
+    ``"full"`` for the matcher ``"dastm"``, which is soft-DTW with both parts of Ma et al. (ECCV
+    2022).
 
     Raises:
         ValueError: As :class:`Options`, or if ``"dastm"`` gets another ``spatial``.
@@ -186,11 +187,7 @@ class ModelOptions(Options):
         "what keeps the joints of a frame apart; if not given, rankmax, or full for dastm",
         choices=("none", "pairnorm", "dropedge", "rankmax", "activation", "full"),
     )
-    rank_method: str = _option(
-        "nuclear",
-        "measure of RankMax",
-        choices=("nuclear", "fbnm", "frobenius", "logdet"),
-    )
+    rank_method: str = _option("nuclear", "measure of RankMax", choices=RANK_METHODS)
     scale: float = _option(1.0, "scale of PairNorm", at_least=0)
     drop_rate: float = _option(0.1, "share of bones that DropEdge drops", at_least=0)
 

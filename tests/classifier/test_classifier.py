@@ -202,6 +202,79 @@ def test_untrained_baseline_on_real_clips(utd_root, baseline, tmp_path):
     assert classifier.score(data.gather(query.tolist()), names[query]) > 4 / 7
 
 
+def test_params_are_those_of_the_constructor(new_model, clips, labels, tmp_path):
+    transform = ResampleFrames(6, "uniform")
+    classifier = FewShotClassifier(new_model(), transform, "cpu", 5)
+    params = {"model": classifier.model, "transform": transform, "device": "cpu", "batch_size": 5}
+    assert classifier.get_params() == classifier.get_params(deep=False) == params
+    classifier.model.save_pretrained(tmp_path)
+    assert FewShotClassifier(tmp_path).get_params()["model"] is not tmp_path
+
+    classifier.fit(clips, labels)
+    expected = classifier.predict_proba(clips)
+    assert classifier.set_params() is classifier
+    np.testing.assert_array_equal(classifier.predict_proba(clips), expected)
+    assert classifier.set_params(batch_size=2) is classifier
+    assert classifier.get_params() == params | {"batch_size": 2}
+    with pytest.raises(RuntimeError, match="call fit"):  # which was done by other parameters
+        classifier.predict(clips)
+    np.testing.assert_allclose(classifier.fit(clips, labels).predict_proba(clips), expected, 1e-5)
+
+
+def test_refuses_params_and_stays_as_it_was(fitted, clips):
+    with pytest.raises(ValueError, match="'batch'; known are model, transform, device, batch_size"):
+        fitted.set_params(batch=3, transform=None)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        fitted.set_params(batch_size=0)
+    with pytest.raises(TypeError, match="join an encoder and a matcher"):
+        fitted.set_params(model=fitted.model.encoder, batch_size=3)
+    assert fitted.batch_size == 64
+    assert len(fitted.predict(clips)) == 6
+
+
+@pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu")])
+def test_scikit_learn_clones_it(new_model, clips, labels, device):
+    base = pytest.importorskip("sklearn.base")
+    classifier = FewShotClassifier(new_model(), device=device).fit(clips, labels)
+    assert base.is_classifier(classifier)  # so folds are stratified
+    copy = base.clone(classifier)
+    assert copy.model is not classifier.model
+    with pytest.raises(RuntimeError, match="call fit"):
+        copy.predict(clips)
+    np.testing.assert_array_equal(
+        copy.fit(clips, labels).predict_proba(clips), classifier.predict_proba(clips)
+    )
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "dataset"])
+def test_scikit_learn_cross_validates_it(new_model, clips, labels, kind):
+    selection = pytest.importorskip("sklearn.model_selection")
+    bodies = [clip.bodies[:1] for clip in clips] * 2  # every clip twice, once in each half
+    labels = np.array(labels * 2)
+    data = {
+        "list": bodies,
+        "array": np.stack(bodies),
+        "dataset": SkeletonArrays(bodies, np.unique(labels, return_inverse=True)[1], "coco17"),
+    }[kind]
+    halves = selection.PredefinedSplit([0] * 6 + [1] * 6)
+    classifier = FewShotClassifier(new_model(shots="average"))
+    scores = selection.cross_val_score(classifier, data, labels, cv=halves)
+    whole = classifier.fit(bodies[:6], labels[:6]).score(bodies[6:], labels[6:])
+    assert scores.tolist() == [whole, whole]
+
+
+def test_scikit_learn_chooses_among_models(new_model, baseline, clips, labels):
+    selection = pytest.importorskip("sklearn.model_selection")
+    models = [new_model(), baseline("dtw", cost="euclidean")]
+    # All clips are support and queries both, so joints as they are name them without fault.
+    search = selection.GridSearchCV(
+        FewShotClassifier(models[0]), {"model": models}, cv=[(range(6), range(6))]
+    )
+    search.fit(clips, [str(number) for number in range(6)])
+    assert search.cv_results_["mean_test_score"][1] == 1
+    assert search.predict(clips).tolist() == [str(number) for number in range(6)]
+
+
 def test_refuses_a_model_that_is_none(new_model):
     with pytest.raises(TypeError, match="got STGCN; join"):
         FewShotClassifier(new_model().encoder)
@@ -250,6 +323,11 @@ def test_refuses_one_clip_or_a_batch_as_clips(fitted, clips):
             fitted.predict(single)
         with pytest.raises(TypeError, match="give a list"):
             fitted.fit(single, ["a"])
+    with pytest.raises(TypeError, match=r"array of shape \(8, 17, 3\); give a list .*\[clip\]"):
+        fitted.predict(clips[0].bodies[0])
+    for none in (None, iter(clips)):
+        with pytest.raises(TypeError, match="give a dataset, list or array"):
+            fitted.predict(none)
 
 
 BAD_CLIPS = {

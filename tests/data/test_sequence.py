@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -95,11 +96,30 @@ def test_nan_may_mark_missing_joints_but_nothing_is_infinite() -> None:
         ((0, 5, 25, 3), "clip is empty"),
         ((1, 0, 25, 3), "clip is empty"),
         ((1, 5, 20, 3), "clip has 20 joints, but skeleton 'ntu25' has 25"),
+        ((1, 3, 5, 25), r"looks like \[M, C, T, V\], but .*transpose\(0, 2, 3, 1\)"),
+        ((3, 5, 25, 1), r"looks like \[C, T, V, M\], but .* bodies\.permute\(3, 1, 2, 0\)"),
     ],
 )
 def test_wrong_shapes(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SkeletonSequence.from_bodies(torch.zeros(shape))
+
+
+def test_the_cure_for_another_order_of_axes_is_right() -> None:
+    bodies = np.random.default_rng(0).normal(size=(1, 5, 25, 3)).astype(np.float32)
+    for order in ((0, 3, 1, 2), (3, 1, 2, 0)):
+        other = bodies.transpose(order)
+        with pytest.raises(ValueError, match="channels come last") as error:
+            SkeletonSequence.from_bodies(other)
+        cure = re.search(r"transpose\((.*?)\)", str(error.value))
+        given = SkeletonSequence.from_bodies(other.transpose(*map(int, cure[1].split(",")))).bodies
+        np.testing.assert_array_equal(given, bodies)
+
+
+def test_fewer_channels_or_more_bodies_are_no_other_order() -> None:
+    for shape in ((3, 5, 25, 2), (3, 5, 25, 3), (2, 5, 25, 2), (1, 25, 25, 3)):
+        assert SkeletonSequence.from_bodies(torch.ones(shape)).bodies.shape == shape
+    assert SkeletonSequence.from_bodies(torch.ones(3, 5, 17, 2), skeleton="coco17").num_bodies == 3
 
 
 def test_unknown_layout() -> None:

@@ -38,7 +38,7 @@ def test_own_layout():
     dataset = SkeletonArrays(np.ones((2, 1, 4, 3, 2)), [0, 1], skeleton=stick)
     assert dataset.skeleton is stick
     assert dataset[0].frame(0).edge_index.size(1) == 4
-    with pytest.raises(ValueError, match="3 joints; say which layout"):
+    with pytest.raises(ValueError, match=r"3 joints .*say which layout"):
         SkeletonArrays(np.ones((2, 1, 4, 3, 2)), [0, 1])
 
 
@@ -71,6 +71,16 @@ def test_sizes_must_fit():
         SkeletonArrays(CLIPS, [0, 1, 2, 0], names=["a"])
     with pytest.raises(ValueError, match="label -1"):
         SkeletonArrays(CLIPS, [0, 1, 2, -1])
+
+
+def test_labels_that_are_texts_are_refused_with_what_makes_numbers_of_them():
+    labels = ["wave", "bow", "wave", "kick"]
+    for texts in (labels, np.array(labels)):
+        with pytest.raises(ValueError, match=r"'wave'; give both class_names, labels = numpy"):
+            SkeletonArrays(CLIPS, texts)
+    class_names, numbers = np.unique(labels, return_inverse=True)
+    dataset = SkeletonArrays(CLIPS, numbers, class_names=class_names)
+    assert [dataset.class_names[label] for label in dataset.labels] == labels
 
 
 def test_pickle_holds_the_frames_once():

@@ -286,8 +286,11 @@ def test_build_refuses_what_it_does_not_know():
         build_matcher("emd")
     with pytest.raises(ValueError, match="unknown cost 'l1'; known are cosine, euclidean"):
         build_matcher("dtw", cost="l1")
-    with pytest.raises(TypeError, match="'dtw' has no option gamma"):
+    known = "band, divergence, learn_scale, penalty, scale, shots$"
+    with pytest.raises(TypeError, match=f"'dtw' has no option gamma; it has {known}"):
         build_matcher("dtw", gamma=0.1)
+    with pytest.raises(TypeError, match=r"no option gama; it has activation, as_rel.*, gamma, "):
+        build_matcher("dastm", gama=0.1)
     with pytest.raises(ValueError, match="shots must be"):
         build_matcher("dtw", shots="median")
     with pytest.raises(ValueError, match="scale must be a positive number"):

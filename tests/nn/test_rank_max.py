@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyg_fsar.nn import RankMax, nuclear_norm
+from pyg_fsar.nn import RANK_METHODS, RankMax, nuclear_norm
 
-METHODS = ["nuclear", "fbnm", "frobenius", "logdet"]
+METHODS = list(RANK_METHODS)
 DEGENERATE = {
     "rank one": torch.randn(1, 12).expand(5, 12) * torch.arange(1.0, 6)[:, None],
     "zeros": torch.zeros(5, 12),

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from pyg_fsar.matching import MATCHERS
-from pyg_fsar.nn import BACKBONES
+from pyg_fsar.nn import BACKBONES, RANK_METHODS
 from pyg_fsar.training import ModelOptions, TrainingOptions, evaluate
 
 KINDS = [TrainingOptions, ModelOptions]
@@ -67,16 +67,19 @@ def test_test_protocol():
     assert list(protocol) == list(inspect.signature(evaluate).parameters)[3:9]
 
 
-@pytest.mark.parametrize(("name", "registry"), [("backbone", BACKBONES), ("matcher", MATCHERS)])
+@pytest.mark.parametrize(
+    ("name", "registry"),
+    [("backbone", BACKBONES), ("matcher", MATCHERS), ("rank_method", RANK_METHODS)],
+)
 def test_what_is_registered_is_a_choice(name, registry):
-    parser = ArgumentParser()
+    parser, flag = ArgumentParser(), f"--{name.replace('_', '-')}"
     ModelOptions.add_arguments(parser)
     for choice in registry:
-        options = ModelOptions.from_arguments(parser.parse_args([f"--{name}", choice]))
+        options = ModelOptions.from_arguments(parser.parse_args([flag, choice]))
         assert getattr(options, name) == choice
     with patch.dict(registry, {"mine": registry[getattr(ModelOptions, name)]}):
         assert getattr(ModelOptions(**{name: "mine"}), name) == "mine"
-        assert getattr(parser.parse_args([f"--{name}", "mine"]), name) == "mine"
+        assert getattr(parser.parse_args([flag, "mine"]), name) == "mine"
 
 
 @pytest.mark.parametrize("spatial", ["none", "rankmax", "activation", "pairnorm"])

@@ -110,7 +110,12 @@ class SkeletonEncoder(PretrainedModule):
             ValueError: As :meth:`forward`.
         """
         name = type(self).__name__
-        if x.dim() != 4 or x.size(0) == 0 or x.size(1) == 0:
+        if x.dim() != 4:
+            raise ValueError(
+                f"{name} expected bodies [B, T, V, C], got {list(x.shape)}; a single body "
+                "[T, V, C] needs x[None]"
+            )
+        if x.size(0) == 0 or x.size(1) == 0:
             raise ValueError(
                 f"{name} expected bodies [B, T, V, C], at least one with at least one frame, got "
                 f"{list(x.shape)}; leave out batches and clips that are empty"

@@ -29,6 +29,9 @@ class FewShotModel(PretrainedModule):
             prototypes if clips differ in length. It gets the streams of a
             :class:`~pyg_fsar.nn.MultiStream` as frames of their own.
 
+    Raises:
+        TypeError: If encoder or matcher cannot be called, as the name of one cannot.
+
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
         >>> logits, penalty = model(*episode.inputs())
@@ -38,6 +41,12 @@ class FewShotModel(PretrainedModule):
         self, encoder: nn.Module, matcher: nn.Module, penalty: nn.Module | None = None
     ) -> None:
         super().__init__()
+        for role, part in (("encoder", encoder), ("matcher", matcher)):
+            if not callable(part):
+                raise TypeError(
+                    f"{role} must be a torch.nn.Module, got {part!r}; make one, such as "
+                    "FewShotModel(STGCN('ntu25'), build_matcher('dtw'))"
+                )
         self.encoder = encoder
         self.penalty = getattr(matcher, "penalty", None) if penalty is None else penalty
         streams: Any = encoder

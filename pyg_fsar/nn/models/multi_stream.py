@@ -38,7 +38,8 @@ class MultiStream(SkeletonEncoder):
             ``lambda`` cannot. ``iter([first, second]).__next__`` joins encoders that were trained
             apart.
         streams: Any of ``"joint"``, ``"bone"``, ``"joint_motion"`` and ``"bone_motion"``.
-        weights: Factor of each stream's logits; 1 if not given.
+        weights: Factor of each stream's logits; 1 if not given. A model made with the encoder
+            starts from them, and later ones are set on its matcher, as below.
 
     Shapes:
         - **input:** :math:`(B, T, V, C)`
@@ -84,13 +85,25 @@ class MultiStream(SkeletonEncoder):
             input_norm=None,
         )
         self.streams = streams
-        self.weights = _checked_weights(weights, len(streams))
+        self._weights = _checked_weights(weights, len(streams))
         self.encoders = nn.ModuleList(encoders)
 
     @property
     def num_streams(self) -> int:
         """Number of streams, ``S``."""
         return len(self.streams)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Factor of each stream's logits that a model made with this encoder starts from."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: Sequence[float]) -> None:
+        raise AttributeError(
+            "weights of streams belong to the matcher once a model is made; set "
+            "model.matcher.weights, or give them to the constructor: MultiStream(..., weights=...)"
+        )
 
     def encode(self, x: Tensor) -> Tensor:
         """Encode every stream."""

@@ -71,6 +71,7 @@ def test_channel_norm_keeps_the_proportions_of_joints() -> None:
         ((2, 4, 17, 2), r"3 channels.*in_channels=2"),
         ((2, 3, 4, 17), r"\[B, T, V, C\] with 3 channels.*if these are the axes"),
         ((4, 17, 3), r"\[B, T, V, C\]"),
+        ((4, 17, 3), r"\[4, 17, 3\]; a single body \[T, V, C\] needs x\[None\]"),
         ((2, 0, 17, 3), "at least one frame"),
         ((0, 4, 17, 3), r"\[B, T, V, C\], at least one.*\[0, 4, 17, 3\]; leave out.*empty"),
         ((2, 1, 17, 3), r"Halves has 1 frames.*at least 2.*ResampleFrames.*smaller strides"),

@@ -71,6 +71,13 @@ def test_logits_are_the_matchers(encoder):
     torch.testing.assert_close(logits, model.matcher(support, episode.support_y, query))
 
 
+def test_refuses_names_of_its_parts(encoder):
+    with pytest.raises(TypeError, match=r"encoder must be a torch\.nn\.Module, got 'stgcn'; make"):
+        FewShotModel("stgcn", build_matcher("dtw"))
+    with pytest.raises(TypeError, match=r"matcher must be .*got 'dtw'.*build_matcher\('dtw'\)"):
+        FewShotModel(encoder, "dtw")
+
+
 @pytest.mark.parametrize("method", ["nuclear", "fbnm"])
 def test_penalty_of_prototypes_and_queries(encoder, method):
     episode = make_episode(num_bodies=two_bodies)

@@ -176,6 +176,16 @@ def test_weights_may_change_at_any_time() -> None:
     torch.testing.assert_close(model(*inputs)[0], sum(logits))
 
 
+def test_weights_of_the_encoder_are_where_a_model_starts() -> None:
+    encoder = MultiStream(BACKBONES["STGCN"], ("joint", "bone"), weights=(2, 1))
+    model = FewShotModel(encoder, matcher())
+    assert model.matcher.weights == (2, 1)
+    # They are no part of what is computed, so setting them would have no effect.
+    with pytest.raises(AttributeError, match=r"set model\.matcher\.weights, or give them"):
+        encoder.weights = (1, 1)
+    assert encoder.weights == model.matcher.weights == (2, 1)
+
+
 def test_one_stream_is_the_encoder_itself() -> None:
     encoder = MultiStream(BACKBONES["STGCN"], streams=("joint",))
     inputs = make_episode().inputs()
