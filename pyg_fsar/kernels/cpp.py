@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import CDLL, c_double, c_int, c_int64, c_void_p
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,15 +15,23 @@ from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
 __all__ = ["backward", "forward", "library", "weights_shape"]
 
-FUNCTIONS = {torch.float32: "warp_float32", torch.float64: "warp_float64"}
+SUFFIXES = {torch.float32: "_float32", torch.float64: "_float64"}
 # As the source numbers them.
 OUT_OF_MEMORY, BAD_LENGTH = 1, 2
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+    cost: Tensor,
+    n: Tensor,
+    m: Tensor,
+    gamma: float,
+    free_ends: bool,
+    keep_weights: bool,
+    band: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and as weights their gradients; see ``warp``.
+
+    With a band, weights are laid out as ``band.hpp`` says and not set elsewhere.
 
     Shapes:
         - **cost:** ``[B, N, M]``
@@ -34,34 +44,46 @@ def forward(
         RuntimeError: If the library could not be compiled.
         MemoryError: If there is no memory for the working arrays.
     """
-    if cost.device.type != "cpu" or cost.dtype not in FUNCTIONS:
+    if not cost.is_cpu or cost.dtype not in SUFFIXES:
         raise ValueError(
             "the cpp backend takes float32 and float64 on the CPU, "
             f"got {cost.dtype} on {cost.device}; leave the choice of backend open"
         )
-    functions = library()
-    if functions is None:
-        raise RuntimeError("the cpp backend needs a C++ compiler; set CXX to one that works")
+    align = _function("warp", cost.dtype)
+    pairs, rows, columns = cost.shape
     cost, n, m = cost.contiguous(), n.contiguous(), m.contiguous()
-    total = cost.new_empty(len(cost))
+    total = cost.new_empty(pairs)
     # Where there is nothing to keep, this is the null pointer, and C++ computes no alignment.
-    alignment = cost.new_empty(weights_shape(*cost.shape) if keep_weights else NO_WEIGHTS)
-    status = getattr(functions, FUNCTIONS[cost.dtype])(
-        *(array.data_ptr() for array in (cost, n, m, total, alignment)),
-        *cost.shape,
+    alignment = cost.new_empty(weights_shape(pairs, rows, columns) if keep_weights else NO_WEIGHTS)
+    status = align(
+        cost.data_ptr(),
+        n.data_ptr(),
+        m.data_ptr(),
+        total.data_ptr(),
+        alignment.data_ptr(),
+        pairs,
+        rows,
+        columns,
         gamma,
         free_ends,
+        _radius(band, rows, columns),
         torch.get_num_threads(),
     )
     if status == BAD_LENGTH:
-        raise ValueError(f"lengths must lie in 1..{cost.size(1)} and 1..{cost.size(2)}")
+        raise ValueError(f"lengths must lie in 1..{rows} and 1..{columns}")
     if status == OUT_OF_MEMORY:
-        raise MemoryError(f"not enough memory to align pairs of {tuple(cost.shape[1:])} frames")
+        raise MemoryError(f"not enough memory to align pairs of {(rows, columns)} frames")
     return total, alignment
 
 
 def backward(
-    grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+    grad: Tensor,
+    weights: Tensor,
+    n: Tensor,
+    m: Tensor,
+    rows: int,
+    columns: int,
+    band: int | None = None,
 ) -> Tensor:
     """Gradient for the costs; see ``warp_backward``.
 
@@ -74,7 +96,17 @@ def backward(
         - **n**, **m:** ``[B]`` int64
         - **output:** ``[B, N, M]``
     """
-    return grad[:, None, None] * weights
+    if band is None:
+        return grad[:, None, None] * weights
+    arrays = [array.contiguous() for array in (grad, weights, n, m)]
+    cells = weights.new_empty(weights.shape)
+    _function("spread", weights.dtype)(
+        *(array.data_ptr() for array in (*arrays, cells)),
+        *weights.shape,
+        _radius(band, rows, columns),
+        torch.get_num_threads(),
+    )
+    return cells
 
 
 def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
@@ -87,7 +119,21 @@ def library() -> CDLL | None:
     """The functions of ``warp.cpp``; None where they cannot be compiled."""
     functions = compiled("warp")
     if functions is not None:
-        for name in FUNCTIONS.values():
-            function = getattr(functions, name)
-            function.argtypes = [c_void_p] * 5 + [c_int64] * 3 + [c_double, c_int, c_int]
+        sizes = [c_void_p] * 5 + [c_int64] * 3
+        for suffix in SUFFIXES.values():
+            warp, spread = (getattr(functions, name + suffix) for name in ("warp", "spread"))
+            warp.argtypes = [*sizes, c_double, c_int, c_int64, c_int]
+            spread.argtypes = [*sizes, c_int64, c_int]
     return functions
+
+
+def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
+    functions = library()
+    if functions is None:
+        raise RuntimeError("the cpp backend needs a C++ compiler; set CXX to one that works")
+    return cast(Callable[..., int], getattr(functions, name + SUFFIXES[dtype]))
+
+
+def _radius(band: int | None, rows: int, columns: int) -> int:
+    """As the source takes it: negative if there is none, and no wider than a cost."""
+    return -1 if band is None else min(band, rows + columns)

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import compiled
-from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
-__all__ = ["backend_for", "has_kernel", "use_backend"]
+__all__ = ["backend_for", "has_kernel", "takes_operators", "use_backend"]
 
 # Modules by the name of their backend; imported when first used, and Triton's last.
 MODULES = {"vectorised": "vectorised", "cpp": "cpp", "triton": "triton_warp"}
@@ -29,13 +28,25 @@ class Backend(Protocol):
 
     @staticmethod
     def forward(
-        cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+        cost: Tensor,
+        n: Tensor,
+        m: Tensor,
+        gamma: float,
+        free_ends: bool,
+        keep_weights: bool,
+        band: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Accumulated costs ``[B]``, and weights, or what is empty if they are not to be kept."""
 
     @staticmethod
     def backward(
-        grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+        grad: Tensor,
+        weights: Tensor,
+        n: Tensor,
+        m: Tensor,
+        rows: int,
+        columns: int,
+        band: int | None = None,
     ) -> Tensor:
         """Gradient ``[B, N, M]`` for the costs."""
 
@@ -62,6 +73,13 @@ def backend_for(cost: Tensor) -> str:
     return "vectorised"
 
 
+def takes_operators() -> bool:
+    """Whether operators of our own may be used: not within transforms of ``torch.func``, which only
+    know PyTorch's.
+    """
+    return not torch._C._are_functorch_transforms_active()
+
+
 @torch.compiler.assume_constant_result
 def has_kernel(name: str, channels: int, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a C++ kernel that works on vectors of channels takes such joints.
@@ -75,7 +93,7 @@ def has_kernel(name: str, channels: int, dtype: torch.dtype, device: torch.devic
         dtype: Type of the numbers.
         device: Where they are.
     """
-    if device.type != "cpu" or dtype not in DTYPES:
+    if device.type != "cpu" or dtype not in DTYPES or not takes_operators():
         return False
     if backend_for(torch.empty(0, dtype=dtype)) != "cpp":
         return False
@@ -107,6 +125,7 @@ def use_backend(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
+@cache
 def module_of(name: str) -> Backend:
     """Module of a backend."""
     return cast(Backend, import_module(f"pyg_fsar.kernels.{MODULES[name]}"))
@@ -119,12 +138,8 @@ def maker_of(weights: Tensor, pairs: int, rows: int, columns: int) -> Backend:
     :func:`use_backend`.
 
     Raises:
-        ValueError: If it was none, or no weights were kept.
+        ValueError: If it was none.
     """
-    if weights.shape == NO_WEIGHTS:
-        raise ValueError(
-            "there is no gradient without weights; call warp with keep_weights=True for one"
-        )
     for name in MODULES:
         if name != "triton" or not _missing(name):
             module = module_of(name)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.kernels.dispatch import DTYPES
+from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
 
 __all__ = ["graph_conv"]
 
@@ -51,6 +51,7 @@ def _pays(x: Tensor, adj: Tensor, weight: Tensor) -> bool:
     """
     return (
         x.device.type == "cpu"
+        and takes_operators()
         and not torch.is_autocast_enabled("cpu")
         and x.dtype in DTYPES
         and x.dtype == weight.dtype == adj.dtype

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.library import custom_op, register_autograd, register_fake
+from torch.library import custom_op, define, impl, register_autograd, register_fake
 
 from pyg_fsar.kernels.dispatch import backend_for, maker_of, module_of
-from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
-__all__ = ["warp", "warp_backward"]
+__all__ = ["warp", "warp_backward", "warp_total"]
 
 
 @custom_op(
     "pyg_fsar::warp",
     mutates_args=(),
-    schema="(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends, bool keep_weights)"
+    schema="(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends, int? band=None)"
     " -> (Tensor, Tensor)",
 )
 def warp(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Accumulated cost of warping each pair from its first cell to cell ``(n - 1, m - 1)``.
 
@@ -33,23 +33,72 @@ def warp(
         free_ends: Whether to step from a row to the next within a column only in the pair's
             first two columns and its last one. On a cost with a column of zeros at either end
             this is the recursion of OTAM.
-        keep_weights: Whether there will be a backward pass. Without it there is less to do.
+        band: Radius of a band, see :func:`~pyg_fsar.kernels.vectorised.in_band`; cells beyond it
+            are forbidden and never read.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]``, and what :func:`warp_backward` takes as weights, or ``[0]``
+        - **output:** ``[B]``, and what :func:`warp_backward` takes as weights
     """
-    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, keep_weights)
+    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, True, band)
+
+
+# Its gradient is what makes an operator slow to call: for few short pairs more than to align them.
+define(
+    "pyg_fsar::warp_total",
+    "(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends, int? band=None) -> Tensor",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+
+
+def warp_total(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
+) -> Tensor:
+    """The accumulated cost of :func:`warp` alone, where there will be no backward pass.
+
+    Args:
+        cost: As for :func:`warp`.
+        n: As for :func:`warp`.
+        m: As for :func:`warp`.
+        gamma: As for :func:`warp`.
+        free_ends: As for :func:`warp`.
+        band: As for :func:`warp`.
+
+    Shapes:
+        - **cost:** ``[B, N, M]``
+        - **n**, **m:** ``[B]`` int64
+        - **output:** ``[B]``
+
+    Raises:
+        ValueError: If the cost requires a gradient.
+    """
+    if cost.requires_grad and torch.is_grad_enabled():
+        raise ValueError("warp_total has no gradient; call warp for one, or detach the cost")
+    return torch.ops.pyg_fsar.warp_total.default(cost, n, m, gamma, free_ends, band)
+
+
+@impl("pyg_fsar::warp_total", "default")
+def _(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
+) -> Tensor:
+    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, False, band)[0]
 
 
 @custom_op(
     "pyg_fsar::warp_backward",
     mutates_args=(),
-    schema="(Tensor grad, Tensor weights, Tensor n, Tensor m, int rows, int columns) -> Tensor",
+    schema="(Tensor grad, Tensor weights, Tensor n, Tensor m, int rows, int columns,"
+    " int? band=None) -> Tensor",
 )
 def warp_backward(
-    grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+    grad: Tensor,
+    weights: Tensor,
+    n: Tensor,
+    m: Tensor,
+    rows: int,
+    columns: int,
+    band: int | None = None,
 ) -> Tensor:
     """Gradient of :func:`warp` for the costs: how much each cell counts in the alignment.
 
@@ -60,6 +109,7 @@ def warp_backward(
         m: Number of columns of each pair.
         rows: N of the cost.
         columns: M of the cost.
+        band: That of :func:`warp`.
 
     Shapes:
         - **grad:** ``[B]``
@@ -67,23 +117,37 @@ def warp_backward(
         - **output:** ``[B, N, M]``
 
     Raises:
-        ValueError: If :func:`warp` kept no weights, or these are not its own.
+        ValueError: If the weights are not from :func:`warp`.
     """
     module = maker_of(weights, grad.numel(), rows, columns)
-    return module.backward(grad, weights, n, m, rows, columns)
+    return module.backward(grad, weights, n, m, rows, columns, band)
 
 
 @register_fake("pyg_fsar::warp")
 def _(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    module = module_of(backend_for(cost))
-    weights = module.weights_shape(*cost.shape) if keep_weights else NO_WEIGHTS
+    weights = module_of(backend_for(cost)).weights_shape(*cost.shape)
     return cost.new_empty(cost.size(0)), cost.new_empty(weights)
 
 
+@register_fake("pyg_fsar::warp_total")
+def _(
+    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
+) -> Tensor:
+    return cost.new_empty(cost.size(0))
+
+
 @register_fake("pyg_fsar::warp_backward")
-def _(grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int) -> Tensor:
+def _(
+    grad: Tensor,
+    weights: Tensor,
+    n: Tensor,
+    m: Tensor,
+    rows: int,
+    columns: int,
+    band: int | None = None,
+) -> Tensor:
     return weights.new_empty(grad.size(0), rows, columns)
 
 
@@ -93,12 +157,13 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     # No gradient reaches the weights, and one of zeros would take as long as the alignment.
     ctx.set_materialize_grads(False)
     ctx.rows, ctx.columns = cost.shape[1:]
+    ctx.band = inputs[-1]
 
 
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     cells = None
     if grad is not None:
-        cells = warp_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.columns)
+        cells = warp_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.columns, ctx.band)
     return cells, None, None, None, None, None
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.kernels.dispatch import DTYPES
+from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
 
 __all__ = ["short_conv", "short_conv_pays"]
 
@@ -60,6 +60,7 @@ def short_conv_pays(x: Tensor, weight: Tensor) -> bool:
     """
     return (
         x.device.type == "cpu"
+        and takes_operators()
         and not torch.is_autocast_enabled("cpu")
         and x.dtype in DTYPES
         and x.dtype == weight.dtype

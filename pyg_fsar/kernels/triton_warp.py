@@ -18,6 +18,7 @@ have no row of the cost in common.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pyg_fsar.kernels.vectorised import FORBIDDEN, NO_WEIGHTS
+from pyg_fsar.kernels.vectorised import FORBIDDEN, NO_WEIGHTS, in_band
 
 __all__ = ["backward", "forward", "weights_shape"]
 
@@ -35,7 +36,13 @@ _OUTSIDE = tl.constexpr(1e36)
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+    cost: Tensor,
+    n: Tensor,
+    m: Tensor,
+    gamma: float,
+    free_ends: bool,
+    keep_weights: bool,
+    band: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and the weights of the predecessors diagonal, up, left; see ``warp``.
 
@@ -45,6 +52,8 @@ def forward(
         - **output:** ``[B]`` and ``[B, 3, M, N]``, or ``[0]``
     """
     pairs, rows, columns = cost.shape
+    if band is not None:
+        cost = cost.masked_fill(~in_band(n, m, rows, columns, band), math.inf)
     total = cost.new_empty(pairs)
     weights = cost.new_empty(weights_shape(pairs, rows, columns) if keep_weights else NO_WEIGHTS)
     # In units of gamma the soft minimum needs no further scaling. The unit is a tensor, since
@@ -69,7 +78,13 @@ def forward(
 
 
 def backward(
-    grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+    grad: Tensor,
+    weights: Tensor,
+    n: Tensor,
+    m: Tensor,
+    rows: int,
+    columns: int,
+    band: int | None = None,
 ) -> Tensor:
     """Gradient for the costs; see ``warp_backward``.
 
@@ -91,7 +106,7 @@ def backward(
             columns,
             **_lanes(rows),
         )
-    return cells
+    return cells if band is None else cells.masked_fill_(~in_band(n, m, rows, columns, band), 0)
 
 
 def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:

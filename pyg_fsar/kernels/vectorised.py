@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["backward", "forward", "weights_shape"]
+__all__ = ["backward", "forward", "in_band", "weights_shape"]
 
 # Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
 FORBIDDEN = 1e30
@@ -26,7 +26,13 @@ NO_WEIGHTS = (0,)
 
 
 def forward(
-    cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, keep_weights: bool
+    cost: Tensor,
+    n: Tensor,
+    m: Tensor,
+    gamma: float,
+    free_ends: bool,
+    keep_weights: bool,
+    band: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Accumulated costs, and the weights of the predecessors diagonal, up, left; see ``warp``.
 
@@ -36,6 +42,8 @@ def forward(
         - **output:** ``[B]`` and ``[3, N + M - 1, N, B]``, or ``[0]``
     """
     pairs, rows, columns = cost.shape
+    if band is not None:
+        cost = cost.masked_fill(~in_band(n, m, rows, columns, band), math.inf)
     # In units of gamma the soft minimum needs no further scaling.
     unit = gamma or 1.0
     skewed = cost.new_empty(rows + columns - 1, rows, pairs)
@@ -76,7 +84,13 @@ def forward(
 
 
 def backward(
-    grad: Tensor, weights: Tensor, n: Tensor, m: Tensor, rows: int, columns: int
+    grad: Tensor,
+    weights: Tensor,
+    n: Tensor,
+    m: Tensor,
+    rows: int,
+    columns: int,
+    band: int | None = None,
 ) -> Tensor:
     """Gradient for the costs; see ``warp_backward``.
 
@@ -101,12 +115,38 @@ def backward(
             cells[d - 2, below - 1 : last - 1].addcmul_(cells[d, below:last], diagonal[below:last])
     # What reaches a cell by many unlikely steps only is zero for all purposes, but as a denormal
     # number, itself or times something small, it makes a CPU multiply tens of times slower.
-    return torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
+    shares = torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
+    if band is None:
+        return shares
+    return shares.masked_fill(~in_band(n, m, rows, columns, band), 0)
 
 
 def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
     """Shape of the weights that :func:`forward` makes."""
     return 3, rows + columns - 1, rows, pairs
+
+
+def in_band(n: Tensor, m: Tensor, rows: int, columns: int, band: int) -> Tensor:
+    r"""Mask of the cells within a band about the diagonal.
+
+    It is that of Sakoe and Chiba (IEEE TASSP 1978), :math:`|j - i| \le r`, widened for clips of
+    different length as usual, so that it takes in both ends and a path is left:
+    :math:`\min(0, m - n) - r \le j - i \le \max(0, m - n) + r`.
+
+    Args:
+        n: Number of rows of each pair.
+        m: Number of columns of each pair.
+        rows: N of the cost.
+        columns: M of the cost.
+        band: Radius r.
+
+    Shapes:
+        - **n**, **m:** ``[B]`` int64
+        - **output:** ``[B, N, M]``
+    """
+    ahead = torch.arange(columns, device=n.device) - torch.arange(rows, device=n.device)[:, None]
+    surplus = (m - n)[:, None, None]
+    return (ahead >= surplus.clamp(max=0) - band) & (ahead <= surplus.clamp(min=0) + band)
 
 
 def _cells(skewed: Tensor, columns: int) -> Tensor:

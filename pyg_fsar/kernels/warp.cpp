@@ -7,15 +7,19 @@
 // The soft minimum works on exp(-r / gamma), kept as mantissa * 2^exponent. A cell then needs one
 // exponential, that of its own cost, and no logarithm; and since whole exponents add without
 // rounding, weights are accurate in float32 however long a path and however sharp the minimum.
+//
+// Within a band only its columns of each row are read, computed and written.
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
+#include "band.hpp"
 #include "lanes.hpp"
 #include "threads.hpp"
 
@@ -34,6 +38,7 @@ constexpr double LARGE_GAMMA = 1;
 constexpr int64_t CACHE_BYTES = int64_t(1) << 21;
 // Where nothing is kept, costs are taken in portions of this size, which stay in the first cache.
 constexpr int64_t PORTION_BYTES = int64_t(1) << 14;
+constexpr int64_t LINE_BYTES = 64;
 // Cells that are worth starting a thread for.
 constexpr int64_t CELLS_PER_THREAD = int64_t(1) << 17;
 
@@ -48,6 +53,8 @@ template <class S> struct Problem {
   int64_t pairs, rows, columns;
   double gamma;
   bool free_ends;
+  // Radius of the band; negative if there is none.
+  int64_t radius;
 };
 
 // How much of a cell comes from each of its predecessors.
@@ -79,8 +86,8 @@ template <class S, class T, bool soft, bool traced> class Worker {
         factor(soft ? T(-LOG2_E / problem.gamma) : T(-1)),
         factor_rest(soft ? T(-LOG2_E / problem.gamma - double(factor)) : T(0)),
         limit(T(std::min(FORBIDDEN * (soft ? problem.gamma : 1), double(-NEVER<T>)))),
-        cells(size_t(segment * columns + lanes)),
-        origins(size_t(traced ? segment * columns : 0)),
+        cells(new Cell<V>[size_t(segment * columns + lanes)]),
+        origins(new Cell<Origin<T>>[size_t(traced ? segment * columns : 0)]),
         front(size_t(columns)),
         kept(size_t(traced ? ((rows - 1) / segment + 1) * columns : 0)),
         shares(size_t(traced ? columns : 0)) {}
@@ -122,10 +129,31 @@ template <class S, class T, bool soft, bool traced> class Worker {
       m[pair] = problem.m[index(pair)];
       last_column.at[pair / lanes][pair % lanes] = T(m[pair] - 1);
     }
+    if (banded()) start_bands();
     for (auto &cell : front)
       for (auto &value : cell.at) value = {V{}, all(NEVER<T>)};
     for (auto &cell : shares)
       for (auto &share : cell.at) share = V{};
+  }
+
+  bool banded() const { return problem.radius >= 0; }
+
+  void start_bands() {
+    hull = band_of(n[0], m[0], problem.radius);
+    for (int pair = 0; pair < PAIRS; ++pair) {
+      bands[pair] = band_of(n[pair], m[pair], problem.radius);
+      hull = {std::min(hull.low, bands[pair].low), std::max(hull.high, bands[pair].high)};
+    }
+    // A cost that is NaN goes down a column, so rows have to share one.
+    if (hull.low == hull.high) --hull.low;
+    uneven = std::any_of(bands, bands + PAIRS, [this](const Band &band) {
+      return band.low != hull.low || band.high != hull.high;
+    });
+  }
+
+  // Columns of a row that some pair may use.
+  Columns needed(int64_t row) const {
+    return banded() ? hull.of_row(row, columns) : Columns{0, columns};
   }
 
   // The last pair stands in for those that a block lacks.
@@ -135,10 +163,11 @@ template <class S, class T, bool soft, bool traced> class Worker {
 
   void forward(int64_t begin) {
     const int64_t end = std::min(begin + segment, rows);
-    load(begin, (end - begin) * columns);
+    if (!banded()) load(begin, {0, (end - begin) * columns}, cells.get());
     for (int64_t i = begin; i < end; ++i) {
       const int64_t at = (i - begin) * columns;
-      advance(i == 0, &cells[at], traced ? &origins[at] : nullptr);
+      if (banded()) load_band(i, &cells[at]);
+      advance(i, &cells[at], traced ? &origins[at] : nullptr);
       for (int pair = 0; pair < used; ++pair)
         if (n[pair] - 1 == i) problem.total[first + pair] = total(pair);
     }
@@ -149,9 +178,11 @@ template <class S, class T, bool soft, bool traced> class Worker {
     for (int64_t i = end - 1; i >= begin; --i) {
       for (int pair = 0; pair < used; ++pair)
         if (n[pair] - 1 == i) shares[m[pair] - 1].at[pair / lanes][pair % lanes] = 1;
-      retreat(&origins[(i - begin) * columns], &cells[(i - begin) * columns]);
+      const int64_t at = (i - begin) * columns;
+      retreat(i, &origins[at], &cells[at]);
+      if (banded()) store_band(i, &cells[at]);
     }
-    store(begin, (end - begin) * columns);
+    if (!banded()) store(begin, (end - begin) * columns);
   }
 
   S total(int pair) const {
@@ -162,14 +193,18 @@ template <class S, class T, bool soft, bool traced> class Worker {
   }
 
   // Replaces the front, one row of accumulated values, by the next.
-  void advance(bool first_row, const Cell<V> *costs, Cell<Origin<T>> *from) {
+  void advance(int64_t row, const Cell<V> *costs, Cell<Origin<T>> *from) {
+    const auto [begin, end] = needed(row);
     Scaled<T> diagonal[REGISTERS], left[REGISTERS];
     for (int r = 0; r < REGISTERS; ++r) {
       left[r] = {V{}, all(NEVER<T>)};
       // Only the first cell has a path that begins before it.
-      diagonal[r] = first_row ? Scaled<T>{all(T(soft)), V{}} : left[r];
+      if (row == 0)
+        diagonal[r] = {all(T(soft)), V{}};
+      else
+        diagonal[r] = begin > 0 ? front[begin - 1].at[r] : left[r];
     }
-    for (int64_t j = 0; j < columns; ++j)
+    for (int64_t j = begin; j < end; ++j)
       for (int r = 0; r < REGISTERS; ++r) {
         const Scaled<T> above = front[j].at[r];
         Scaled<T> up = above;
@@ -221,35 +256,62 @@ template <class S, class T, bool soft, bool traced> class Worker {
   }
 
   // One row of the alignment, of which each cell hands its share back to its predecessors.
-  void retreat(const Cell<Origin<T>> *from, Cell<V> *row) {
+  void retreat(int64_t row, const Cell<Origin<T>> *from, Cell<V> *here) {
+    const auto [begin, end] = needed(row);
     V diagonal[REGISTERS] = {}, left[REGISTERS] = {};
-    for (int64_t j = columns - 1; j >= 0; --j)
+    for (int64_t j = end - 1; j >= begin; --j)
       for (int r = 0; r < REGISTERS; ++r) {
         const V sum = shares[j].at[r] + left[r];
         const V share = sum < T(NEGLIGIBLE) ? V{} : sum;
-        row[j].at[r] = share;
+        here[j].at[r] = share;
         shares[j].at[r] = from[j].at[r].up * share + diagonal[r];
         diagonal[r] = from[j].at[r].diagonal * share;
         left[r] = from[j].at[r].left * share;
       }
+    if (begin > 0)
+      for (int r = 0; r < REGISTERS; ++r) shares[begin - 1].at[r] = diagonal[r];
   }
 
-  void load(int64_t row, int64_t count) {
-    for (int r = 0; r < REGISTERS; ++r)
-      for (int64_t c = 0; c < count; c += lanes) {
+  // Costs from a row on, in the columns that are given, of which those beyond the row are of the
+  // next; and up to a tile more, which nobody reads.
+  void load(int64_t row, Columns part, Cell<V> *into) {
+    for (int r = 0; r < REGISTERS; ++r) {
+      const int64_t there = problem.pairs * rows * columns - offset(r * lanes + lanes - 1, row);
+      for (int64_t c = part.begin; c < part.end; c += lanes) {
         V tile[lanes];
         for (int k = 0; k < lanes; ++k) {
           const S *source = problem.cost + offset(r * lanes + k, row) + c;
           S rest[lanes] = {};
-          if (count - c < lanes) {
-            std::copy_n(source, count - c, rest);
+          if (there - c < lanes) {
+            std::copy_n(source, there - c, rest);
             source = rest;
           }
           tile[k] = __builtin_convertvector(*(const Stored *)source, V);
         }
         transpose<T>(tile);
-        for (int k = 0; k < lanes; ++k) cells[c + k].at[r] = tile[k];
+        for (int k = 0; k < lanes; ++k) into[c + k].at[r] = tile[k];
       }
+    }
+  }
+
+  // One row, with infinity where a pair's band is narrower than the block's.
+  void load_band(int64_t row, Cell<V> *into) {
+    const Columns part = hull.of_row(row, columns);
+    load(row, part, into);
+    // The processor foresees rows that are read whole, but not parts of them for so many pairs.
+    if (row + 1 < rows)
+      for (int pair = 0; pair < used; ++pair)
+        for (int64_t j = part.begin; j < part.end; j += LINE_BYTES / int64_t(sizeof(S)))
+          __builtin_prefetch(problem.cost + offset(pair, row + 1) + j);
+    if (!uneven) return;
+    for (int pair = 0; pair < PAIRS; ++pair) {
+      const Columns own = bands[pair].of_row(row, columns);
+      const auto forbid = [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; ++j) into[j].at[pair / lanes][pair % lanes] = INFINITY;
+      };
+      forbid(part.begin, own.begin);
+      forbid(own.end, part.end);
+    }
   }
 
   void store(int64_t row, int64_t count) {
@@ -269,6 +331,16 @@ template <class S, class T, bool soft, bool traced> class Worker {
       }
   }
 
+  // One row of each pair's band, where spread() finds it.
+  void store_band(int64_t row, const Cell<V> *from) {
+    for (int pair = 0; pair < used; ++pair) {
+      const Columns own = bands[pair].of_row(row, columns);
+      S *target = problem.alignment + offset(pair, 0) + row * bands[pair].width(columns);
+      for (int64_t j = own.begin; j < own.end; ++j)
+        *target++ = S(from[j].at[pair / lanes][pair % lanes]);
+    }
+  }
+
   const Problem<S> &problem;
   const int64_t rows, columns, segment;
   // Times the cost it is an exponent; in two parts, for precision.
@@ -276,10 +348,14 @@ template <class S, class T, bool soft, bool traced> class Worker {
   int64_t first = 0;
   int used = 0;
   int64_t n[PAIRS], m[PAIRS];
+  // If there are any: that of each pair, what takes in all of them, and whether that is more.
+  Band bands[PAIRS], hull;
+  bool uneven = false;
   Cell<V> last_column;
-  // Of a segment: its costs, then its alignment.
-  std::vector<Cell<V>> cells;
-  std::vector<Cell<Origin<T>>> origins;
+  // Of a segment: its costs, then its alignment. Not set to zero, which would touch what a band
+  // leaves alone.
+  std::unique_ptr<Cell<V>[]> cells;
+  std::unique_ptr<Cell<Origin<T>>[]> origins;
   // The last row so far, and what it was before each segment.
   std::vector<Cell<Scaled<T>>> front, kept;
   // What the row below hands back.
@@ -326,14 +402,26 @@ template <class S> int warp(const Problem<S> &problem, int threads) noexcept {
 
 extern "C" int warp_float32(const float *cost, const int64_t *n, const int64_t *m, float *total,
                             float *alignment, int64_t pairs, int64_t rows, int64_t columns,
-                            double gamma, int free_ends, int threads) {
-  return warp<float>({cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends)},
-                     threads);
+                            double gamma, int free_ends, int64_t radius, int threads) {
+  return warp<float>(
+      {cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends), radius}, threads);
 }
 
 extern "C" int warp_float64(const double *cost, const int64_t *n, const int64_t *m, double *total,
                             double *alignment, int64_t pairs, int64_t rows, int64_t columns,
-                            double gamma, int free_ends, int threads) {
-  return warp<double>({cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends)},
-                      threads);
+                            double gamma, int free_ends, int64_t radius, int threads) {
+  return warp<double>(
+      {cost, n, m, total, alignment, pairs, rows, columns, gamma, bool(free_ends), radius}, threads);
+}
+
+extern "C" void spread_float32(const float *grad, const float *weights, const int64_t *n,
+                               const int64_t *m, float *cells, int64_t pairs, int64_t rows,
+                               int64_t columns, int64_t radius, int threads) {
+  spread(grad, weights, n, m, cells, pairs, rows, columns, radius, threads);
+}
+
+extern "C" void spread_float64(const double *grad, const double *weights, const int64_t *n,
+                               const int64_t *m, double *cells, int64_t pairs, int64_t rows,
+                               int64_t columns, int64_t radius, int threads) {
+  spread(grad, weights, n, m, cells, pairs, rows, columns, radius, threads);
 }

@@ -2,8 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.func import functional_call
 
 from pyg_fsar.kernels import backend_for, dispatch, has_kernel, use_backend, warp, warp_backward
+from pyg_fsar.nn import STGCN
 
 
 @pytest.fixture
@@ -91,10 +93,10 @@ def test_says_how_to_get_what_is_missing(monkeypatch):
 
 def test_a_backward_pass_is_of_the_backend_of_its_forward_pass():
     cost, length = torch.rand(2, 3, 4, requires_grad=True), torch.tensor([3, 3])
-    expected, _ = warp(cost, length, length + 1, 0.1, False, True)
+    expected, _ = warp(cost, length, length + 1, 0.1, False)
     (expected,) = torch.autograd.grad(expected.sum(), cost)
     with use_backend("vectorised"):
-        total, _ = warp(cost, length, length + 1, 0.1, False, True)
+        total, _ = warp(cost, length, length + 1, 0.1, False)
     (grad,) = torch.autograd.grad(total.sum(), cost)
     torch.testing.assert_close(grad, expected)
 
@@ -103,3 +105,23 @@ def test_refuses_weights_that_no_backend_makes():
     length = torch.tensor([3])
     with pytest.raises(ValueError, match=r"no backend makes weights of shape \(7,\)"):
         warp_backward(torch.ones(1), torch.ones(7), length, length, 3, 3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_encoders_go_through_transforms_of_torch_func(training):
+    # Large enough for the kernels of convolutions, were it not for the transform.
+    encoder = STGCN("ntu25", plan=[(128, 1), (128, 1)], dropout=0.0).train(training)
+    parameters, buffers = dict(encoder.named_parameters()), dict(encoder.named_buffers())
+    x = torch.randn(3, 8, 25, 3)
+
+    def loss(parameters, x):
+        copies = {name: buffer.clone() for name, buffer in buffers.items()}
+        return functional_call(encoder, (parameters, copies), (x,)).square().mean()
+
+    grads = torch.func.grad(loss)(parameters, x)
+    encoder(x).square().mean().backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-3, atol=1e-6)
+    if not training:
+        per_clip = torch.func.vmap(lambda clip: encoder(clip[None])[0])(x)
+        torch.testing.assert_close(per_clip, encoder(x), rtol=1e-4, atol=1e-5)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.library import opcheck
 
-from pyg_fsar.kernels import use_backend, warp, warp_backward
+from pyg_fsar.kernels import use_backend, warp, warp_backward, warp_total
+from pyg_fsar.kernels.vectorised import in_band
 
 SHAPES = [(1, 1), (1, 5), (6, 1), (2, 2), (5, 9), (9, 4)]
 
@@ -49,20 +50,30 @@ def naive(cost, gamma, free_ends):
     return total[rows - 1, columns - 1], torch.tensor(cells, dtype=torch.float64)
 
 
-def solved(cost, n, m, gamma, free_ends=False):
-    total, weights = warp(cost, n, m, gamma, free_ends, True)
-    return total, warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[1:])
+def solved(cost, n, m, gamma, free_ends=False, band=None):
+    total, weights = warp(cost, n, m, gamma, free_ends, band)
+    return total, warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[1:], band)
 
 
 def full(cost):
     return tuple(torch.full(cost.shape[:1], size) for size in cost.shape[1:])
 
 
-def assert_equal_naive(cost, n, m, gamma, free_ends):
-    total, share = solved(cost, n, m, gamma, free_ends)
+def banded(cost, radius):
+    """One cost matrix with infinity beyond the band."""
+    rows, columns = cost.shape
+    low, high = min(0, columns - rows) - radius, max(0, columns - rows) + radius
+    outside = [[not low <= j - i <= high for j in range(columns)] for i in range(rows)]
+    return cost.masked_fill(torch.tensor(outside), torch.inf)
+
+
+def assert_equal_naive(cost, n, m, gamma, free_ends, band=None):
+    total, share = solved(cost, n, m, gamma, free_ends, band)
     exact = cost.dtype == torch.float64
     for k, (rows, columns) in enumerate(zip(n.tolist(), m.tolist(), strict=True)):
-        value, cells = naive(cost[k, :rows, :columns].double(), gamma, free_ends)
+        pair = cost[k, :rows, :columns].double()
+        pair = pair if band is None else banded(pair, band)
+        value, cells = naive(pair, gamma, free_ends)
         assert total[k].item() == pytest.approx(value, rel=1e-12 if exact else 1e-5)
         expected = torch.zeros_like(share[k], dtype=torch.float64)
         expected[:rows, :columns] = cells
@@ -97,13 +108,47 @@ def test_infinity_forbids_a_cell(gamma, free_ends):
     assert torch.all(share[cost == torch.inf] == 0)
 
 
+@pytest.mark.parametrize("band", [None, 0, 1])
 @pytest.mark.parametrize("gamma", [0.0, 1e-3, 1e3])
-def test_without_any_path_the_cost_is_huge_and_finite(gamma):
+def test_without_any_path_the_cost_is_huge_and_finite(gamma, band):
     cost = torch.rand(1, 5, 5)
     cost[:, 2] = torch.inf
-    total, share = solved(cost, *full(cost), gamma)
+    total, share = solved(cost, *full(cost), gamma, band=band)
     assert 1e25 < total.item() < math.inf
     assert torch.isfinite(share).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("free_ends", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 0.1, 1e3])
+@pytest.mark.parametrize("band", [0, 1, 3, 10**12])
+def test_a_band_is_infinite_cost(band, gamma, free_ends, dtype):
+    for shape in [*SHAPES, (13, 17)]:
+        cost = torch.rand(3, *shape, dtype=dtype) * 2
+        n, m = (torch.tensor([size, (size + 1) // 2, 1]) for size in shape)
+        assert_equal_naive(cost, n, m, gamma, free_ends, band)
+        assert_equal_naive(cost, *full(cost), gamma, free_ends, band)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+@pytest.mark.parametrize("band", [0, 2, 20])
+@pytest.mark.parametrize("shape", [(40, 40), (150, 90)])
+def test_a_band_of_pairs_that_differ_changes_nothing_but_time(shape, band, gamma):
+    # More pairs than a block has, each with a band of its own; or rows for several segments.
+    pairs = 71 if shape == (40, 40) else 2
+    cost = torch.rand(pairs, *shape)
+    cost[:, 1:-1, 1:-1][:, ::9, ::7] = torch.inf
+    n, m = (torch.randint(1, size + 1, (pairs,)) for size in shape)
+    n[0], m[0] = shape
+    beyond = ~in_band(n, m, *shape, band)
+    value, share = solved(cost.masked_fill(beyond, torch.inf), n, m, gamma)
+    total, cells = solved(cost.masked_fill(beyond, torch.nan), n, m, gamma, band=band)
+    assert torch.equal(warp_total(cost, n, m, gamma, False, band) < 1e25, total < 1e25)
+    reached = value < 1e25
+    assert torch.equal(total[reached], value[reached])
+    assert torch.equal(cells[reached], share[reached])
+    assert (total[~reached] > 1e25).all() and cells.isfinite().all()
+    assert not cells[beyond].any()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.1])
@@ -130,16 +175,27 @@ def test_of_equal_predecessors_the_diagonal_comes_first_then_up():
 
 
 @pytest.mark.parametrize("free_ends", [False, True])
-@pytest.mark.parametrize("keep_weights", [False, True])
+@pytest.mark.parametrize("kernel", [warp_total, lambda *problem: warp(*problem)[0]])
 @pytest.mark.parametrize("gamma", [0.0, 0.1])
-def test_a_cost_that_is_not_a_number_shows(gamma, keep_weights, free_ends):
+def test_a_cost_that_is_not_a_number_shows(gamma, kernel, free_ends):
     # One such cell in each of 20 pairs, wherever it is, and 20 pairs without.
     cost = torch.rand(2, 20, 4, 5)
     cost[0].view(20, 20).diagonal().fill_(torch.nan)
     n, m = full(cost.flatten(0, 1))
-    total, _ = warp(cost.flatten(0, 1), n, m, gamma, free_ends, keep_weights)
+    total = kernel(cost.flatten(0, 1), n, m, gamma, free_ends)
     assert total[:20].isnan().all()
     assert total[20:].isfinite().all()
+
+
+@pytest.mark.parametrize("kernel", [warp_total, lambda *problem: warp(*problem)[0]])
+@pytest.mark.parametrize("gamma", [0.0, 0.1])
+@pytest.mark.parametrize("band", [0, 1])
+def test_a_cost_that_is_not_a_number_shows_if_it_is_in_the_band(band, gamma, kernel):
+    cost = torch.rand(25, 5, 5)
+    cost.view(25, 25).diagonal().fill_(torch.nan)
+    row, column = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
+    total = kernel(cost, *full(cost), gamma, False, band)
+    assert torch.equal(total.isnan(), ((row - column).abs() <= band).flatten())
 
 
 def test_takes_any_strides_and_no_pairs_at_all():
@@ -169,53 +225,52 @@ def test_without_weights_the_value_is_the_same(gamma, free_ends, dtype):
         cost = torch.rand(shape, dtype=dtype)
         cost[0, 1:, 2:-1][:, ::3] = torch.inf
         n, m = (torch.randint(1, size + 1, shape[:1]) for size in shape[1:])
-        expected, _ = warp(cost, n, m, gamma, free_ends, True)
-        total, weights = warp(cost, n, m, gamma, free_ends, False)
-        assert weights.shape == (0,)
+        expected, _ = warp(cost, n, m, gamma, free_ends)
+        total = warp_total(cost, n, m, gamma, free_ends)
         close = 1e-6 if dtype == torch.float32 else 1e-14
         torch.testing.assert_close(total, expected, rtol=close if gamma else 0, atol=0)
 
 
 def test_without_weights_there_is_no_gradient():
     cost = torch.rand(2, 3, 4, requires_grad=True)
-    n, m = full(cost)
-    total, weights = warp(cost, n, m, 0.1, False, False)
-    with pytest.raises(ValueError, match="call warp with keep_weights=True"):
-        warp_backward(torch.ones(2), weights, n, m, 3, 4)
-    with pytest.raises(ValueError, match="call warp with keep_weights=True"):
-        total.sum().backward()
+    with pytest.raises(ValueError, match="warp_total has no gradient; call warp"):
+        warp_total(cost, *full(cost), 0.1, False)
+    with torch.no_grad():
+        assert not warp_total(cost, *full(cost), 0.1, False).requires_grad
 
 
-@pytest.mark.parametrize("free_ends", [False, True])
-def test_gradient_by_differences(free_ends):
+@pytest.mark.parametrize("free_ends, band", [(False, None), (True, None), (False, 0), (False, 1)])
+def test_gradient_by_differences(free_ends, band):
     cost = torch.rand(3, 4, 5, dtype=torch.float64, requires_grad=True)
     n, m = torch.tensor([4, 2, 3]), torch.tensor([5, 5, 1])
-    torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, free_ends, True)[0].sin(), cost)
+    torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, free_ends, band)[0].sin(), cost)
 
 
 def test_second_derivative_is_refused():
     cost = torch.rand(1, 3, 3, requires_grad=True)
-    total, _ = warp(cost, *full(cost), 0.1, False, True)
+    total, _ = warp(cost, *full(cost), 0.1, False)
     (grad,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
     with pytest.raises(RuntimeError, match="warp_backward"):
         grad.sum().backward()
 
 
 @pytest.mark.parametrize(
-    "shape, gamma, free_ends", [((3, 4, 6), 0.5, False), ((2, 5, 1), 0.0, True)]
+    "shape, gamma, free_ends, band", [((3, 4, 6), 0.5, False, 9), ((2, 5, 1), 0.0, True, None)]
 )
-def test_keep_the_rules_of_torch(shape, gamma, free_ends):
+def test_keep_the_rules_of_torch(shape, gamma, free_ends, band):
     cost = torch.rand(shape, requires_grad=True)
     n, m = full(cost)
-    opcheck(warp, (cost, n, m, gamma, free_ends, True))
-    opcheck(warp, (cost.detach(), n, m, gamma, free_ends, False))
-    total, weights = warp(cost.detach(), n, m, gamma, free_ends, True)
-    opcheck(warp_backward, (torch.ones_like(total), weights, n, m, *shape[1:]))
+    # The band is wide, since weights are compared, and beyond a band they are not set.
+    opcheck(warp, (cost, n, m, gamma, free_ends, band))
+    problem = cost.detach(), n, m, gamma, free_ends, band
+    opcheck(torch.ops.pyg_fsar.warp_total.default, problem)
+    total, weights = warp(*problem)
+    opcheck(warp_backward, (torch.ones_like(total), weights, n, m, *shape[1:], band))
 
 
 def test_compile_with_their_gradient_and_without_a_break():
     def loss(cost, n, m):
-        total, _ = warp(cost * cost, n, m, 0.1, False, True)
+        total, _ = warp(cost * cost, n, m, 0.1, False)
         return total.sin().sum()
 
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)

@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyg_fsar.kernels import use_backend, warp
+from pyg_fsar.kernels import use_backend, warp, warp_total
+from pyg_fsar.kernels.vectorised import in_band
 
 if find_spec("triton") is None:
     pytest.skip("Triton is not installed: pip install triton", allow_module_level=True)
@@ -88,10 +89,19 @@ class TestKernels:
         cost = torch.rand(2, 9, 7, dtype=dtype, device=DEVICE)
         n, m = (torch.tensor(sizes, device=DEVICE) for sizes in ([9, 4], [5, 7]))
         with use_backend("triton"):
-            expected, _ = warp(cost, n, m, gamma, free_ends, True)
-            total, kept = warp(cost, n, m, gamma, free_ends, False)
+            expected, _ = warp(cost, n, m, gamma, free_ends)
+            total = warp_total(cost, n, m, gamma, free_ends)
         assert torch.equal(total, expected)
-        assert kept.shape == (0,)
+
+    @pytest.mark.parametrize("gamma", [0.0, 0.05])
+    def test_a_band_is_infinite_cost(self, gamma):
+        cost = torch.rand(2, 9, 7, dtype=torch.float64)
+        n, m = torch.tensor([9, 4]), torch.tensor([5, 7])
+        beyond = ~in_band(n, m, 9, 7, 1)
+        expected, expected_grad = warped(cost.masked_fill(beyond, torch.inf), n, m, gamma)
+        total, grad = warped(cost.masked_fill(beyond, torch.nan), n, m, gamma, band=1)
+        assert torch.equal(total, expected)
+        assert torch.equal(grad, expected_grad)
 
     @pytest.mark.parametrize("gamma", [0.0, 0.05])
     @pytest.mark.parametrize("free_ends", [False, True])
@@ -147,7 +157,7 @@ class TestKernels:
         cost = torch.rand(1, 3, 3, dtype=torch.float64, device=DEVICE, requires_grad=True)
         n = m = torch.tensor([3], device=DEVICE)
         with use_backend("triton"):
-            assert torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, False, True)[0], cost)
+            assert torch.autograd.gradcheck(lambda c: warp(c, n, m, 0.3, False)[0], cost)
 
     @pytest.mark.skipif(INTERPRETED, reason="only a GPU can be waited for")
     def test_never_wait_for_the_gpu(self):
@@ -156,7 +166,7 @@ class TestKernels:
         torch.cuda.set_sync_debug_mode("error")
         try:
             with use_backend("triton"):
-                warp(cost, n, m, 0.1, False, True)[0].sum().backward()
+                warp(cost, n, m, 0.1, False)[0].sum().backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -168,12 +178,13 @@ def warped(
     gamma: float,
     free_ends: bool = False,
     backend: str = "triton",
+    band: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Total of each pair, and the gradient of a weighted sum of them for the costs."""
     device = DEVICE if backend == "triton" else "cpu"
     leaf = cost.detach().to(device).requires_grad_()
     with use_backend(backend):
-        total, _ = warp(leaf, n.to(device), m.to(device), gamma, free_ends, True)
+        total, _ = warp(leaf, n.to(device), m.to(device), gamma, free_ends, band)
         (weights(total) * total).sum().backward()
     return total.detach().cpu(), leaf.grad.cpu()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
-from pyg_fsar.matching.aligners.warping import aligned_cells, least_cost
+from pyg_fsar.matching.aligners.warping import aligned_cells, check_band, least_cost
 
 __all__ = ["dtw", "dtw_path"]
 
@@ -35,7 +35,7 @@ def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = Non
         TypeError: If the cost is not floating point or lengths or band are not integers.
         ValueError: If ``band`` is negative, or a shape or length does not fit.
     """
-    return least_cost(*clean_pairs(cost, lengths, band), gamma=0.0)
+    return least_cost(*clean_pairs(cost, lengths), gamma=0.0, band=check_band(band))
 
 
 def dtw_path(cost: Tensor, band: int | None = None) -> Tensor:
@@ -58,4 +58,5 @@ def dtw_path(cost: Tensor, band: int | None = None) -> Tensor:
     if cost.dim() != 2:
         raise ValueError(f"dtw_path takes one cost matrix [N, M], got shape {tuple(cost.shape)}")
     # A path only ever goes on in both indices, so its cells in reading order are the path.
-    return aligned_cells(*clean_pairs(cost.detach(), None, band), gamma=0.0).nonzero()
+    cells = aligned_cells(*clean_pairs(cost.detach(), None), gamma=0.0, band=check_band(band))
+    return cells.nonzero()

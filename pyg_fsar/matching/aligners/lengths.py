@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-from typing import SupportsIndex
-
 import torch
 from torch import Tensor
 
@@ -13,7 +10,6 @@ __all__ = [
     "can_read",
     "check_cost",
     "clean_pairs",
-    "in_band",
     "inside",
     "pair_lengths",
 ]
@@ -88,44 +84,17 @@ def inside(cost: Tensor, n: Tensor, m: Tensor) -> Tensor:
     return (row < n[..., None, None]) & (column < m[..., None, None])
 
 
-def in_band(cost: Tensor, n: Tensor, m: Tensor, band: int) -> Tensor:
-    r"""Mask of the cells within a band about the diagonal, broadcastable to the cost.
-
-    It is that of Sakoe and Chiba (IEEE TASSP 1978), :math:`|j - i| \le r`, widened for clips of
-    different length as usual, so that it takes in both ends and a path is left:
-    :math:`\min(0, m - n) - r \le j - i \le \max(0, m - n) + r`.
-    """
-    row = torch.arange(cost.size(-2), device=cost.device)[:, None]
-    ahead = torch.arange(cost.size(-1), device=cost.device) - row
-    surplus = (m - n)[..., None, None]
-    return (ahead >= surplus.clamp(max=0) - band) & (ahead <= surplus.clamp(min=0) + band)
-
-
-def clean_pairs(
-    cost: Tensor, lengths: PairLengths | None, band: SupportsIndex | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cost with zeros for its padding, whatever was there, and infinity beyond the band; and the
-    two lengths of each pair.
+def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Cost with zeros for its padding, whatever was there, and the two lengths of each pair.
 
     Raises:
-        TypeError: If the cost is not floating point, or lengths or band are not integers.
-        ValueError: If the band is negative, or a shape or length does not fit.
+        TypeError: If the cost is not floating point, or lengths are not integers.
+        ValueError: If a shape or length does not fit.
     """
     cost = check_cost(cost)
     if lengths is None:
-        n, m = (torch.full((), size, device=cost.device) for size in cost.shape[-2:])
-    else:
-        n, m = pair_lengths(cost, lengths)
-        cost = cost.masked_fill(~inside(cost, n, m), 0)
-    if band is not None:
-        cost = cost.masked_fill(~in_band(cost, n, m, _check_band(band)), torch.inf)
-    return cost, n.expand(cost.shape[:-2]), m.expand(cost.shape[:-2])
-
-
-def _check_band(band: SupportsIndex) -> int:
-    if isinstance(band, bool) or not isinstance(band, SupportsIndex):
-        raise TypeError(f"band must be a whole number of frames, or None, got {band!r}")
-    radius = operator.index(band)
-    if radius < 0:
-        raise ValueError(f"band must not be negative, got {radius}; use None for no band")
-    return radius
+        rows, columns = cost.shape[-2:]
+        n = torch.full(cost.shape[:-2], rows, device=cost.device)
+        return cost, n, torch.full(cost.shape[:-2], columns, device=cost.device)
+    n, m = pair_lengths(cost, lengths)
+    return cost.masked_fill(~inside(cost, n, m), 0), n, m

@@ -5,7 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
-from pyg_fsar.matching.aligners.warping import aligned_cells, check_smoothing, least_cost
+from pyg_fsar.matching.aligners.warping import (
+    aligned_cells,
+    check_band,
+    check_smoothing,
+    least_cost,
+)
 
 __all__ = ["soft_alignment", "soft_dtw"]
 
@@ -43,7 +48,8 @@ def soft_dtw(
         ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
             not fit.
     """
-    return least_cost(*clean_pairs(cost, lengths, band), check_smoothing("gamma", gamma))
+    gamma, band = check_smoothing("gamma", gamma), check_band(band)
+    return least_cost(*clean_pairs(cost, lengths), gamma, band=band)
 
 
 def soft_alignment(
@@ -74,4 +80,5 @@ def soft_alignment(
         ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
             not fit.
     """
-    return aligned_cells(*clean_pairs(cost, lengths, band), check_smoothing("gamma", gamma))
+    gamma, band = check_smoothing("gamma", gamma), check_band(band)
+    return aligned_cells(*clean_pairs(cost, lengths), gamma, band=band)
