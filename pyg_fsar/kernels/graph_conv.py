@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
+from torch.utils.flop_counter import register_flop_formula
 
 from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
 
@@ -158,6 +159,21 @@ def _(
     grad_weight = weight.new_empty(channels, num_subsets, out_channels).movedim(1, 0)
     grad_x = torch.empty_like(x) if of_x else x.new_empty(0)
     return grad_x, grad_weight, weight.new_empty(num_subsets, out_channels)
+
+
+@register_flop_formula(torch.ops.pyg_fsar.graph_conv)
+def _operations(x: torch.Size, adj: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    (frames, num_joints, channels), num_subsets, out_channels = x, weight[0], weight[2]
+    return 2 * frames * num_joints * num_subsets * channels * (num_joints + out_channels)
+
+
+@register_flop_formula(torch.ops.pyg_fsar.graph_conv_backward)
+def _backward_operations(
+    grad: torch.Size, x: torch.Size, adj: torch.Size, weight: torch.Size, of_x: bool, **_: Any
+) -> int:
+    (frames, num_joints, channels), num_subsets, out_channels = x, weight[0], weight[2]
+    products = num_joints + (2 if of_x else 1) * channels
+    return 2 * frames * num_joints * num_subsets * out_channels * products
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

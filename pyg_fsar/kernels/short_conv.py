@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
+from torch.utils.flop_counter import register_flop_formula
 
 from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
 
@@ -210,6 +211,17 @@ def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     of_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
     return torch.empty_like(x), of_weight, weight.new_empty(len(weight))
+
+
+@register_flop_formula(torch.ops.pyg_fsar.short_conv)
+def _operations(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    # As of the convolution it stands for, so that counts do not depend on the device.
+    return 2 * x[:3].numel() * weight.numel()
+
+
+@register_flop_formula(torch.ops.pyg_fsar.short_conv_backward)
+def _backward_operations(grad: torch.Size, x: torch.Size, weight: torch.Size, **_: Any) -> int:
+    return 4 * x[:3].numel() * weight.numel()
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 from pyg_fsar.kernels import backend_for, dispatch, has_kernel, use_backend, warp, warp_backward
 from pyg_fsar.nn import STGCN
@@ -125,3 +126,13 @@ def test_encoders_go_through_transforms_of_torch_func(training):
     if not training:
         per_clip = torch.func.vmap(lambda clip: encoder(clip[None])[0])(x)
         torch.testing.assert_close(per_clip, encoder(x), rtol=1e-4, atol=1e-5)
+
+
+def test_operations_are_counted_in_kernels_too():
+    encoder = STGCN("ntu25", plan=[(128, 1), (128, 1)])
+    counts = []
+    for device in ("cpu", "meta"):  # nothing but PyTorch's own operators run on the second
+        with FlopCounterMode(display=False) as counter:
+            encoder.to(device)(torch.randn(3, 8, 25, 3, device=device)).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == pytest.approx(counts[1], rel=1e-3)  # but for biases
