@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import compiled
+from pyg_fsar.kernels.dispatch import DTYPES
 from pyg_fsar.kernels.vectorised import NO_WEIGHTS
 
 __all__ = ["backward", "forward", "library", "weights_shape"]
 
-SUFFIXES = {torch.float32: "_float32", torch.float64: "_float64"}
 # As the source numbers them.
 OUT_OF_MEMORY, BAD_LENGTH = 1, 2
 
@@ -44,7 +44,7 @@ def forward(
         RuntimeError: If the library could not be compiled.
         MemoryError: If there is no memory for the working arrays.
     """
-    if not cost.is_cpu or cost.dtype not in SUFFIXES:
+    if not cost.is_cpu or cost.dtype not in DTYPES:
         raise ValueError(
             "the cpp backend takes float32 and float64 on the CPU, "
             f"got {cost.dtype} on {cost.device}; leave the choice of backend open"
@@ -120,8 +120,8 @@ def library() -> CDLL | None:
     functions = compiled("warp")
     if functions is not None:
         sizes = [c_void_p] * 5 + [c_int64] * 3
-        for suffix in SUFFIXES.values():
-            warp, spread = (getattr(functions, name + suffix) for name in ("warp", "spread"))
+        for dtype in DTYPES.values():
+            warp, spread = (getattr(functions, f"{name}_{dtype}") for name in ("warp", "spread"))
             warp.argtypes = [*sizes, c_double, c_int, c_int64, c_int]
             spread.argtypes = [*sizes, c_int64, c_int]
     return functions
@@ -131,7 +131,7 @@ def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
     functions = library()
     if functions is None:
         raise RuntimeError("the cpp backend needs a C++ compiler; set CXX to one that works")
-    return cast(Callable[..., int], getattr(functions, name + SUFFIXES[dtype]))
+    return cast(Callable[..., int], getattr(functions, f"{name}_{DTYPES[dtype]}"))
 
 
 def _radius(band: int | None, rows: int, columns: int) -> int:
