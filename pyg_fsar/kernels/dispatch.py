@@ -80,6 +80,18 @@ def takes_operators() -> bool:
     return not torch._C._are_functorch_transforms_active()
 
 
+def takes_cpu_operators(*tensors: Tensor) -> bool:
+    """Whether operators for one of :data:`DTYPES` on the CPU may take these tensors as they are."""
+    first = tensors[0]
+    return (
+        first.device.type == "cpu"
+        and takes_operators()
+        and not torch.is_autocast_enabled("cpu")
+        and first.dtype in DTYPES
+        and all(tensor.dtype == first.dtype for tensor in tensors)
+    )
+
+
 @torch.compiler.assume_constant_result
 def has_kernel(name: str, channels: int, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a C++ kernel that works on vectors of channels takes such joints.

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 from torch.utils.flop_counter import register_flop_formula
 
-from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
+from pyg_fsar.kernels.dispatch import takes_cpu_operators
+from pyg_fsar.kernels.second_gradient import second_gradient
 
 __all__ = ["graph_conv"]
 
@@ -51,18 +52,14 @@ def _pays(x: Tensor, adj: Tensor, weight: Tensor) -> bool:
     few channels become many, as in the first layer, where there is little to receive.
     """
     return (
-        x.device.type == "cpu"
-        and takes_operators()
-        and not torch.is_autocast_enabled("cpu")
-        and x.dtype in DTYPES
-        and x.dtype == weight.dtype == adj.dtype
+        takes_cpu_operators(x, weight, adj)
         and adj.dim() == 3
         and not (adj.requires_grad and torch.is_grad_enabled())
         and weight.size(-1) <= 2 * x.size(-1)
     )
 
 
-def _composed(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _composed(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The formula in PyTorch's own operators."""
     rows = _rows(adj)
     batch = list(adj.shape[:-3]) + [1] * (x.dim() - adj.dim() + 1)
@@ -183,13 +180,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, adj, weight, bias = ctx.saved_tensors
     if torch.is_grad_enabled():  # the gradient is to be differentiated again
-        inputs = [t for t in (x, weight, bias) if t is not None and t.requires_grad]
-        out = _composed(x, adj, weight, bias)
-        grads = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
-        of_x, of_weight, of_bias = (
-            next(grads) if t is not None and t.requires_grad else None for t in (x, weight, bias)
-        )
-        return of_x, None, of_weight, of_bias
+        inputs = [x, weight] if bias is None else [x, weight, bias]
+        of_x, *rest = second_gradient(lambda x, *rest: _composed(x, adj, *rest), inputs, grad)
+        return of_x, None, *rest, *[None] * (bias is None)
     with_x = ctx.needs_input_grad[0]
     of_x, of_weight, of_bias = _backward(grad.contiguous(), x, adj, weight, with_x)
     return of_x if with_x else None, None, of_weight, None if bias is None else of_bias

@@ -12,6 +12,7 @@ from torch.library import custom_op, register_autograd, register_fake
 
 from pyg_fsar.kernels.compiled import compiled
 from pyg_fsar.kernels.dispatch import DTYPES
+from pyg_fsar.kernels.second_gradient import second_gradient
 
 __all__ = ["norm_relu"]
 
@@ -163,14 +164,14 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Te
             # With such weights and biases the kernel shows what dropout keeps.
             show = torch.zeros_like(bias), torch.ones_like(bias)
             kept, *_ = _forward(x, *show, None, dropout, eps, seed)
-        inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (x, weight, bias)]
-        first, scale, shift = inputs
-        flat = first.flatten(0, -2)
-        normal = F.batch_norm(flat, None, None, scale, shift, training=True, eps=eps).view_as(x)
+
+        def normal(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            flat = x.flatten(0, -2)
+            out = F.batch_norm(flat, None, None, weight, bias, training=True, eps=eps)
+            return kept * out.view_as(x)
+
         of_residual = grad * (out > 0)
-        of_x, of_weight, of_bias = torch.autograd.grad(
-            kept * normal, inputs, of_residual, create_graph=True
-        )
+        of_x, of_weight, of_bias = second_gradient(normal, (x, weight, bias), of_residual)
     else:
         of_x, of_residual, of_weight, of_bias = _backward(
             grad, x, out, weight, mean, variance, has_residual, dropout, eps, seed

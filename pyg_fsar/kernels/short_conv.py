@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 from torch.utils.flop_counter import register_flop_formula
 
-from pyg_fsar.kernels.dispatch import DTYPES, takes_operators
+from pyg_fsar.kernels.dispatch import takes_cpu_operators
+from pyg_fsar.kernels.second_gradient import second_gradient
 
 __all__ = ["short_conv", "short_conv_pays"]
 
@@ -60,11 +61,7 @@ def short_conv_pays(x: Tensor, weight: Tensor) -> bool:
     CPU, for enough channels that products are most of the work, if it has two thirds of them.
     """
     return (
-        x.device.type == "cpu"
-        and takes_operators()
-        and not torch.is_autocast_enabled("cpu")
-        and x.dtype in DTYPES
-        and x.dtype == weight.dtype
+        takes_cpu_operators(x, weight)
         and min(weight.shape[:2]) >= 128
         and _saves(x.size(1), weight.size(2))
     )
@@ -229,14 +226,15 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    inputs = ctx.saved_tensors
-    if not torch.is_grad_enabled():
-        return _backward(grad.contiguous(), *inputs[:2])
-    # The gradient is to be differentiated again.
-    x, weight, bias = (t if t.requires_grad else t.detach().requires_grad_() for t in inputs)
+    if torch.is_grad_enabled():  # the gradient is to be differentiated again
+        return second_gradient(_convolution, ctx.saved_tensors, grad)
+    x, weight, _ = ctx.saved_tensors
+    return _backward(grad.contiguous(), x, weight)
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     padding = (weight.size(2) // 2, 0)
-    out = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding).permute(0, 2, 3, 1)
-    return torch.autograd.grad(out, (x, weight, bias), grad, create_graph=True)
+    return F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding).permute(0, 2, 3, 1)
 
 
 register_autograd("pyg_fsar::short_conv", _differentiate, setup_context=_save)
