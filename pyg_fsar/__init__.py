@@ -8,15 +8,24 @@ from pyg_fsar.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from pyg_fsar.classifier import Explanation, FewShotClassifier
+    from pyg_fsar.few_shot import FewShotModel
 
 __version__ = "0.1.0"
 
-__all__ = ["Explanation", "FewShotClassifier", "Skeleton"]
+__all__ = ["Explanation", "FewShotClassifier", "FewShotModel", "Skeleton"]
+
+# Where the names are that `import pyg_fsar` does not load at once.
+LAZY = {
+    "Explanation": "classifier",
+    "FewShotClassifier": "classifier",
+    "FewShotModel": "few_shot",
+}
 
 SUBPACKAGES = (
     "classifier",
     "data",
     "datasets",
+    "few_shot",
     "kernels",
     "loader",
     "matching",
@@ -33,6 +42,6 @@ def __getattr__(name: str) -> Any:
     # `import pyg_fsar` stays fast, and `pyg_fsar.nn` is there when it is first asked for.
     if name in SUBPACKAGES:
         return import_module(f"pyg_fsar.{name}")
-    if name in __all__:
-        return getattr(import_module("pyg_fsar.classifier"), name)
+    if name in LAZY:
+        return getattr(import_module(f"pyg_fsar.{LAZY[name]}"), name)
     raise AttributeError(f"module 'pyg_fsar' has no attribute '{name}'")

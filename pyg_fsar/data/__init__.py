@@ -1,15 +1,20 @@
-"""The containers that everything else passes around, a clip and an episode, and what is read off
-the joints of a clip.
-"""
+"""The values that everything else passes around: a clip, an episode, embedded clips."""
 
+from pyg_fsar.data.embedded import EmbeddedClips, can_read
 from pyg_fsar.data.episode import Episode
+from pyg_fsar.data.labelled import class_names_of, gather_clips, labels_of
 from pyg_fsar.data.sequence import SkeletonSequence, stack_clips
 from pyg_fsar.data.streams import bone_vectors, motion_vectors, present_joints
 
 __all__ = [
+    "EmbeddedClips",
     "Episode",
     "SkeletonSequence",
     "bone_vectors",
+    "can_read",
+    "class_names_of",
+    "gather_clips",
+    "labels_of",
     "motion_vectors",
     "present_joints",
     "stack_clips",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -46,6 +46,11 @@ class Episode:
     query_y: Tensor
     classes: Tensor
     skeleton: str = "ntu25"
+    #: Whether clips differ in length. A plain value, so that asking never waits for a device.
+    ragged: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ragged = bool((self.lengths != self.bodies.size(1)).any())
 
     @classmethod
     def from_clips(
@@ -65,6 +70,16 @@ class Episode:
         layouts = {clip.skeleton for clip in clips}
         if len(layouts) > 1:
             raise ValueError(f"clips of one episode have different skeletons: {sorted(layouts)}")
+        for number, clip in enumerate(clips):
+            if clip.y is None:
+                role, position = ("support", number) if number < len(support) else (
+                    "query", number - len(support)
+                )
+                raise ValueError(
+                    f"{role} clip {position} has no label; give one with "
+                    "SkeletonSequence.from_bodies(..., y=label), or name unlabelled clips with "
+                    "FewShotClassifier"
+                )
         labels = [int(clip.y) for clip in clips]
         classes = list(dict.fromkeys(labels[: len(support)]))
         strangers = set(labels) - set(classes)
@@ -94,13 +109,6 @@ class Episode:
         """Number of clips, ``S + Q``."""
         return self.lengths.numel()
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, int, int, Tensor | None]:
-        """What :class:`~pyg_fsar.nn.FewShotModel` takes; ``lengths`` only if clips differ."""
-        ragged = bool((self.lengths != self.bodies.size(1)).any())
-        lengths = self.lengths.to(self.bodies.device) if ragged else None
-        n_way = self.classes.numel()
-        return self.bodies, self.body_to_clip, self.support_y, self.num_clips, n_way, lengths
-
     def clip(self, number: int) -> SkeletonSequence:
         """One clip of the episode, without its padding.
 
@@ -128,8 +136,8 @@ class Episode:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Episode:
         tensors: dict[str, Any] = {
-            field.name: function(getattr(self, field.name))
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
+            item.name: function(getattr(self, item.name))
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), Tensor)
         }
         return replace(self, **tensors)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pyg_fsar.data import Episode, SkeletonSequence
+from pyg_fsar.data import Episode, SkeletonSequence, gather_clips, labels_of
 from pyg_fsar.loader.episode_sampler import EpisodeSampler
 
 __all__ = ["EpisodeLoader"]
@@ -67,7 +66,7 @@ class EpisodeLoader(DataLoader):
         **kwargs: Any,
     ) -> None:
         sampler = EpisodeSampler(
-            _labels(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
+            labels_of(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
         )
         # A loader without a generator of its own draws from the global one at every iteration.
         kwargs.setdefault("generator", torch.Generator())
@@ -95,7 +94,7 @@ class _Episodes:
         # Workers know neither epoch nor episode number, but both are in the clips drawn.
         seed = int(np.random.SeedSequence((self.seed, *numbers)).generate_state(1)[0])
         with _seeded(seed):
-            clips = _gather(self.dataset, numbers)
+            clips = gather_clips(self.dataset, numbers)
         return Episode.from_clips(clips[: self.num_support], clips[self.num_support :])
 
 
@@ -113,24 +112,3 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-def _gather(
-    dataset: Dataset | Sequence[SkeletonSequence], numbers: list[int]
-) -> list[SkeletonSequence]:
-    if hasattr(dataset, "__getitems__"):
-        return dataset.__getitems__(numbers)
-    return [dataset[number] for number in numbers]
-
-
-def _labels(dataset: Dataset | Sequence[SkeletonSequence]) -> Sequence[int] | Tensor:
-    if hasattr(dataset, "labels"):
-        return dataset.labels
-    clips = [dataset[number] for number in range(len(dataset))]  # type: ignore[arg-type]
-    for number, clip in enumerate(clips):
-        if clip.y is None:
-            raise ValueError(
-                f"clip {number} of the dataset has no label; give one with "
-                "SkeletonSequence.from_bodies(..., y=label)"
-            )
-    return [int(clip.y) for clip in clips]

@@ -1,6 +1,11 @@
 """Matching queries with classes: frame costs, temporal alignment, and matchers made of both."""
 
 from pyg_fsar.matching.aligners import (
+    DTW,
+    OTAM,
+    BiMHM,
+    Diagonal,
+    SoftDTW,
     bimhm,
     diagonal,
     dtw,
@@ -10,6 +15,7 @@ from pyg_fsar.matching.aligners import (
     soft_alignment,
     soft_dtw,
 )
+from pyg_fsar.matching.base import DistanceMatcher, match
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -21,19 +27,43 @@ from pyg_fsar.matching.costs import (
     cosine_cost,
     euclidean_cost,
 )
-from pyg_fsar.matching.matcher import MATCHERS, Alignment, Matcher, build_matcher
+from pyg_fsar.matching.dastm import DASTMMaker
+from pyg_fsar.matching.koopman import KoopmanMatcher
+from pyg_fsar.matching.matcher import Alignment, Matcher
+from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
+from pyg_fsar.matching.pair_maker import PairMaker
+from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options
+from pyg_fsar.matching.shots import (
+    SHOTS,
+    Shots,
+    mean_prototypes,
+    soft_dtw_barycentre,
+    soft_dtw_barycentres,
+)
 
 __all__ = [
     "COSTS",
+    "DTW",
     "MATCHERS",
+    "OTAM",
+    "SHOTS",
     "ActivatedCost",
     "Alignment",
+    "BiMHM",
     "CosineCost",
+    "DASTMMaker",
+    "Diagonal",
+    "DistanceMatcher",
     "EuclideanCost",
     "FrameCost",
     "InnerProductCost",
+    "KoopmanMatcher",
     "Matcher",
+    "MultiStreamMatcher",
     "NGMCost",
+    "PairMaker",
+    "Shots",
+    "SoftDTW",
     "bimhm",
     "build_matcher",
     "cosine_cost",
@@ -41,8 +71,14 @@ __all__ = [
     "dtw",
     "dtw_path",
     "euclidean_cost",
+    "match",
+    "match_streams",
+    "matcher_options",
+    "mean_prototypes",
     "otam",
     "otam_alignment",
     "soft_alignment",
     "soft_dtw",
+    "soft_dtw_barycentre",
+    "soft_dtw_barycentres",
 ]

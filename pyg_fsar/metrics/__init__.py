@@ -1,6 +1,11 @@
 """Measures of over-smoothing, and of accuracy."""
 
-from pyg_fsar.metrics.accuracy import accuracy, mean_confidence_interval
+from pyg_fsar.metrics.accuracy import (
+    QUERY_METRICS,
+    accuracy,
+    mean_confidence_interval,
+    query_hits,
+)
 from pyg_fsar.metrics.smoothing import (
     cosine_similarity_map,
     dirichlet_energy,
@@ -10,6 +15,7 @@ from pyg_fsar.metrics.smoothing import (
 )
 
 __all__ = [
+    "QUERY_METRICS",
     "accuracy",
     "cosine_similarity_map",
     "dirichlet_energy",
@@ -17,4 +23,5 @@ __all__ = [
     "mean_average_distance",
     "mean_confidence_interval",
     "numerical_rank",
+    "query_hits",
 ]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["accuracy", "mean_confidence_interval"]
+__all__ = ["QUERY_METRICS", "accuracy", "mean_confidence_interval", "query_hits"]
+
+
+def query_hits(logits: Tensor, y: Tensor) -> Tensor:
+    """1 for each query whose highest logit is that of its class, 0 for the others.
+
+    Shapes:
+        - **logits:** :math:`(Q, N)`
+        - **y, output:** :math:`(Q)`
+    """
+    return (logits.argmax(dim=-1) == y).float()
 
 
 def accuracy(logits: Tensor, y: Tensor) -> Tensor:
-    """Share of queries whose highest logit is that of their class.
+    """Fraction of queries whose highest logit is that of their class.
 
     Args:
         logits: One score per class for every query.
@@ -31,7 +43,7 @@ def accuracy(logits: Tensor, y: Tensor) -> Tensor:
             f"expected logits [Q, N] and classes [Q] of at least one query, got "
             f"{list(logits.shape)} and {list(y.shape)}"
         )
-    return (logits.argmax(dim=-1) == y).float().mean()
+    return query_hits(logits, y).mean()
 
 
 def mean_confidence_interval(
@@ -63,3 +75,12 @@ def mean_confidence_interval(
         return mean, math.inf
     z = math.sqrt(2) * float(torch.special.erfinv(torch.tensor(confidence, dtype=torch.float64)))
     return mean, z * float(samples.std()) / math.sqrt(samples.numel())
+
+
+#: What is measured of each query, by name: functions from logits ``[Q, N]`` and classes ``[Q]`` to
+#: ``[Q]``. :func:`~pyg_fsar.training.evaluate` averages them over the queries of an episode; a
+#: further measure is a further line.
+QUERY_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "accuracy": query_hits,
+    "loss": partial(F.cross_entropy, reduction="none"),
+}

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
-from lightning_fabric import Fabric
 from lightning_fabric.wrappers import is_wrapped
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from pyg_fsar.data import stack_clips
-from pyg_fsar.datasets import SkeletonDataset
+from pyg_fsar.data import EmbeddedClips, gather_clips, labels_of
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeSampler
-from pyg_fsar.metrics import mean_confidence_interval
-from pyg_fsar.nn import FewShotModel
+from pyg_fsar.metrics import QUERY_METRICS, mean_confidence_interval
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.training.local import Local, Runner
+from pyg_fsar.training.progress import progress
 
 __all__ = ["EvaluationResult", "embed_dataset", "evaluate", "evaluate_one_shot"]
 
@@ -30,15 +28,32 @@ class EvaluationResult:
     """Outcome of an evaluation.
 
     Args:
-        accuracies: Accuracy of every episode, in the order of the sampler (of every query with
-            :func:`evaluate_one_shot`).
-        losses: Mean negative log-likelihood of the same.
+        values: Each measure of :data:`~pyg_fsar.metrics.QUERY_METRICS` for every episode, in the
+            order of the sampler (for every query with :func:`evaluate_one_shot`).
+        classes: Labels of the evaluated classes, ascending.
+        confusion: How often queries of each class, by rows, were given each label, by columns.
         seconds: Wall-clock time.
+
+    Shapes:
+        - **values:** ``[episodes]`` each
+        - **classes:** ``[L]``
+        - **confusion:** ``[L, L]`` int64
     """
 
-    accuracies: Tensor
-    losses: Tensor
+    values: Mapping[str, Tensor]
+    classes: Tensor
+    confusion: Tensor
     seconds: float
+
+    @property
+    def accuracies(self) -> Tensor:
+        """Accuracy of every episode (of every query with :func:`evaluate_one_shot`)."""
+        return self.values["accuracy"]
+
+    @property
+    def losses(self) -> Tensor:
+        """Mean negative log-likelihood of the same."""
+        return self.values["loss"]
 
     @property
     def accuracy(self) -> float:
@@ -55,13 +70,21 @@ class EvaluationResult:
         """Mean loss."""
         return float(self.losses.mean())
 
+    @property
+    def class_accuracy(self) -> dict[int, float]:
+        """Fraction of each class's queries that got its label, by label; NaN for a class without a
+        query.
+        """
+        hits = self.confusion.diagonal() / self.confusion.sum(dim=1)
+        return dict(zip(self.classes.tolist(), hits.tolist(), strict=True))
+
     def __str__(self) -> str:
         return f"{100 * self.accuracy:.2f} ± {100 * self.interval:.2f} %"
 
 
 def embed_dataset(
-    fabric: Fabric, model: nn.Module, dataset: SkeletonDataset, chunk: int = 64
-) -> tuple[Tensor, Tensor | None]:
+    model: nn.Module, dataset: Any, chunk: int = 64, fabric: Runner | None = None
+) -> EmbeddedClips:
     """Encode every clip of a dataset once.
 
     An episode is then a choice of rows. Evaluation this way costs one pass over the clips however
@@ -69,121 +92,124 @@ def embed_dataset(
     evaluation mode treats every clip on its own. Transforms must not be random.
 
     Args:
-        fabric: Decides device and precision.
-        model: A :class:`~pyg_fsar.nn.FewShotModel`, set up by Fabric or not.
-        dataset: Clips, at least one.
+        model: A :class:`~pyg_fsar.FewShotModel`, set up by Fabric or not.
+        dataset: At least one clip: a dataset of this package, or any sequence of labelled clips.
         chunk: Clips that are encoded at once.
+        fabric: Decides device and precision; where the model is and in its precision if not given.
 
-    Shapes:
-        - **output:** ``[len(dataset), T', V, C']``, and the number of frames of each clip if they
-          differ
+    Returns:
+        The embedded clips with the labels of the dataset.
 
     Raises:
-        ValueError: If clips differ in length and the encoder changes the number of frames.
+        FloatingPointError: If a clip's embedding is NaN or infinite.
+        ValueError: If a clip has no label.
     """
-    with _evaluation_mode(fabric, model):
-        chunks = [
-            _embed(fabric, model, dataset, numbers.tolist())
-            for numbers in progress(fabric, torch.arange(len(dataset)).split(chunk), "encoding")
+    runner = _runner(fabric, model)
+    with _evaluation_mode(runner, model):
+        numbers = torch.arange(len(dataset)).split(chunk)
+        parts = [
+            _embed(runner, model, dataset, part.tolist())
+            for part in progress(runner, numbers, "encoding")
         ]
-    lengths = torch.cat([lengths for _, lengths in chunks])
-    longest = max(embedded.size(1) for embedded, _ in chunks)
-    some = chunks[0][0]
-    embeddings = some.new_zeros(len(dataset), longest, *some.shape[2:])
-    for rows, (embedded, _) in zip(embeddings.split(chunk), chunks, strict=True):
-        rows[:, : embedded.size(1)] = embedded
-    return embeddings, None if bool((lengths == longest).all()) else lengths
+    return EmbeddedClips.cat(parts, labels_of(dataset).to(parts[0].x.device))
 
 
 def evaluate(
-    fabric: Fabric,
     model: nn.Module,
-    dataset: SkeletonDataset,
+    dataset: Any,
     n_way: int = 5,
     k_shot: int = 1,
     n_query: int = 10,
     num_episodes: int = 500,
     runs: int = 1,
     seed: int = 0,
-    embedded: tuple[Tensor, Tensor | None] | None = None,
+    fabric: Runner | None = None,
+    embedded: EmbeddedClips | None = None,
 ) -> EvaluationResult:
     """Accuracy over episodes that depend on the seed alone, not on model, device or rank.
 
     Args:
-        fabric: Decides device, precision and ranks, which share the episodes.
-        model: A :class:`~pyg_fsar.nn.FewShotModel`, set up by Fabric or not.
-        dataset: Clips with deterministic transforms.
+        model: A :class:`~pyg_fsar.FewShotModel`, set up by Fabric or not.
+        dataset: Clips with deterministic transforms: a dataset of this package, a
+            :class:`torch.utils.data.Subset`, or any sequence of labelled clips.
         n_way: Classes of an episode.
         k_shot: Support clips per class.
         n_query: Query clips per class.
         num_episodes: Episodes of one run.
         runs: Number of runs; the sampler's epochs ``0, 1, ...``.
         seed: Seed of the episodes.
+        fabric: Decides device, precision and ranks, which divide the episodes among them; one
+            process where the model is if not given.
         embedded: What :func:`embed_dataset` gave for this model and dataset, if you have it.
 
     Raises:
-        ValueError: If classes or clips are too few, or ``embedded`` is of another number of clips.
+        ValueError: If classes or clips are too few, ``embedded`` is of another number of clips, or
+            a clip has no label.
+        FloatingPointError: If an embedding or a logit is NaN, naming the clip or the episode.
     """
     start = time.perf_counter()
-    matcher = _module(model).matcher
+    runner = _runner(fabric, model)
+    labels = labels_of(dataset)
     sampler = EpisodeSampler(
-        dataset.labels, n_way, k_shot, n_query, num_episodes, seed,
-        rank=fabric.global_rank, world_size=fabric.world_size,
+        labels, n_way, k_shot, n_query, num_episodes, seed,
+        rank=runner.global_rank, world_size=runner.world_size,
     )  # fmt: skip
-    support_y = torch.arange(n_way, device=fabric.device).repeat_interleave(k_shot)
-    query_y = torch.arange(n_way, device=fabric.device).repeat_interleave(n_query)
-    scores = torch.zeros(2, runs, num_episodes, device=fabric.device)
-    embeddings, lengths = embed_dataset(fabric, model, dataset) if embedded is None else embedded
-    if len(embeddings) != len(dataset):
+    if embedded is None:
+        embedded = embed_dataset(model, dataset, fabric=fabric)
+    if len(embedded) != len(dataset):
         raise ValueError(
-            f"embedded has {len(embeddings)} clips and the dataset {len(dataset)}; give what "
+            f"embedded has {len(embedded)} clips and the dataset {len(dataset)}; give what "
             "embed_dataset makes of this dataset"
         )
-    bar = progress(fabric, None, "testing", total=runs * len(sampler))
-    with _evaluation_mode(fabric, model), _one_thread(), bar:
+    support_y = torch.arange(n_way, device=runner.device).repeat_interleave(k_shot)
+    query_y = torch.arange(n_way, device=runner.device).repeat_interleave(n_query)
+    score = _Score(labels, (runs, num_episodes), runner.device)
+    bar = progress(runner, None, "testing", total=runs * len(sampler))
+    with _evaluation_mode(runner, model), _one_thread(), bar:
         for run in range(runs):
             sampler.set_epoch(run)
             for turn, numbers in enumerate(sampler):
-                clips = torch.tensor(numbers, device=fabric.device)
+                clips = torch.tensor(numbers, device=runner.device)
                 support, query = clips.split([len(support_y), len(query_y)])
-                frames = (None, None) if lengths is None else (lengths[support], lengths[query])
-                with fabric.autocast():
-                    logits = matcher(
-                        embeddings[support], support_y, embeddings[query], *frames, n_way
+                with runner.autocast():
+                    logits = _module(model).match(
+                        embedded[support].with_y(support_y), embedded[query], n_way
                     )
-                episode = turn * fabric.world_size + fabric.global_rank
-                scores[0, run, episode] = (logits.argmax(dim=-1) == query_y).float().mean()
-                scores[1, run, episode] = F.cross_entropy(logits, query_y)
+                episode = turn * runner.world_size + runner.global_rank
+                for name, values in score.values.items():
+                    values[run, episode] = QUERY_METRICS[name](logits.float(), query_y).mean()
+                score.count(labels[numbers[: len(support_y) : k_shot]], logits, query_y)
                 bar.update()
-    # Every rank has filled in its own episodes and left the others zero.
-    accuracies, losses = _sum_over_ranks(fabric, scores).flatten(1).cpu()
-    return EvaluationResult(accuracies, losses, time.perf_counter() - start)
+    return score.result(runner, start, "episode")
 
 
 def evaluate_one_shot(
-    fabric: Fabric,
     model: nn.Module,
-    dataset: SkeletonDataset,
+    dataset: Any,
     exemplars: Sequence[int],
     chunk: int = 64,
+    fabric: Runner | None = None,
 ) -> EvaluationResult:
     """Accuracy of the NTU-120 one-shot protocol (Liu et al., TPAMI 2020): one exemplar of each
     novel class, all other clips are queries.
 
     Args:
-        fabric: Decides device, precision and ranks, which share the queries.
-        model: A :class:`~pyg_fsar.nn.FewShotModel`, set up by Fabric or not.
+        model: A :class:`~pyg_fsar.FewShotModel`, set up by Fabric or not.
         dataset: The novel classes' clips with deterministic transforms.
         exemplars: Position in ``dataset`` of the clip of each class that is its support, such as
             the values of :attr:`pyg_fsar.datasets.NTURGBD.exemplars`.
         chunk: Clips that are encoded at once.
+        fabric: Decides device, precision and ranks, which divide the queries among them; one
+            process where the model is if not given.
 
     Raises:
         ValueError: If two exemplars are of one class, a query's class has none, or there is no
             query.
+        FloatingPointError: If an embedding or a logit is NaN, naming the clip or the query.
     """
     start = time.perf_counter()
-    all_labels = dataset.labels
+    runner = _runner(fabric, model)
+    all_labels = labels_of(dataset)
     labels = all_labels[list(exemplars)]
     queries = torch.tensor(sorted(set(range(len(dataset))) - set(exemplars)))
     if labels.unique().numel() != len(labels):
@@ -193,23 +219,69 @@ def evaluate_one_shot(
         raise ValueError(f"no exemplar for classes {sorted(strangers)}; give one for each class")
     if not len(queries):
         raise ValueError("every clip is an exemplar, so there is no query; add clips")
-    scores = torch.zeros(2, len(queries), device=fabric.device)
-    with _evaluation_mode(fabric, model):
-        support, support_frames = _embed(fabric, model, dataset, list(exemplars))
-        support_y = torch.arange(len(labels), device=fabric.device)
-        mine = torch.arange(len(queries)).split(chunk)[fabric.global_rank :: fabric.world_size]
-        for part in progress(fabric, mine, "testing"):
-            query, query_frames = _embed(fabric, model, dataset, queries[part].tolist())
-            with fabric.autocast():
-                logits = _module(model).matcher(
-                    support, support_y, query, support_frames, query_frames, len(labels)
-                )
+    score = _Score(all_labels, (len(queries),), runner.device)
+    with _evaluation_mode(runner, model):
+        support = _embed(runner, model, dataset, list(exemplars))
+        support = support.with_y(torch.arange(len(labels), device=runner.device))
+        mine = torch.arange(len(queries)).split(chunk)[runner.global_rank :: runner.world_size]
+        for part in progress(runner, mine, "testing"):
+            query = _embed(runner, model, dataset, queries[part].tolist())
+            with runner.autocast():
+                logits = _module(model).match(support, query, len(labels))
             y = (all_labels[queries[part]][:, None] == labels).long().argmax(dim=1)
-            y = y.to(fabric.device)
-            scores[0, part] = (logits.argmax(dim=-1) == y).float()
-            scores[1, part] = F.cross_entropy(logits, y, reduction="none").to(scores)
-    accuracies, losses = _sum_over_ranks(fabric, scores).cpu()
-    return EvaluationResult(accuracies, losses, time.perf_counter() - start)
+            y = y.to(runner.device)
+            for name, values in score.values.items():
+                values[part] = QUERY_METRICS[name](logits.float(), y).to(values)
+            score.count(labels, logits, y)
+    return score.result(runner, start, "query")
+
+
+class _Score:
+    """Measures and counts of an evaluation while it runs.
+
+    Every rank fills in its own episodes and leaves the others zero.
+    """
+
+    def __init__(self, labels: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+        self.classes = labels.unique()
+        num_classes = len(self.classes)
+        self.values = {name: torch.zeros(shape, device=device) for name in QUERY_METRICS}
+        self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.long, device=device)
+
+    def count(self, labels: Tensor, logits: Tensor, y: Tensor) -> None:
+        """Count predictions.
+
+        Args:
+            labels: Label of each way, on the CPU.
+            logits: Of the queries over the ways.
+            y: True way of each query.
+        """
+        place = torch.searchsorted(self.classes, labels).to(logits.device)
+        cells = place[y] * len(self.classes) + place[logits.argmax(dim=-1)]
+        self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
+
+    def result(self, runner: Runner, start: float, unit: str) -> EvaluationResult:
+        """The sum over ranks.
+
+        Raises:
+            FloatingPointError: If a loss is NaN.
+        """
+        names = list(self.values)
+        sums = _sum_over_ranks(runner, torch.stack(list(self.values.values())))
+        values = dict(zip(names, sums.flatten(1).cpu(), strict=True))
+        broken = values["loss"].isnan().nonzero()
+        if len(broken):
+            raise FloatingPointError(
+                f"logits of {unit} {int(broken[0])} are NaN ({len(broken)} of "
+                f"{len(values['loss'])} are); look for a weight of the model that is NaN, or clips "
+                "with extreme values"
+            )
+        confusion = _sum_over_ranks(runner, self.confusion).cpu()
+        return EvaluationResult(values, self.classes, confusion, time.perf_counter() - start)
+
+
+def _runner(fabric: Runner | None, model: nn.Module) -> Runner:
+    return Local(_module(model)) if fabric is None else fabric
 
 
 def _module(model: nn.Module) -> FewShotModel:
@@ -222,16 +294,16 @@ def _module(model: nn.Module) -> FewShotModel:
     return cast(FewShotModel, module)
 
 
-def _sum_over_ranks(fabric: Fabric, values: Tensor) -> Tensor:
-    return cast(Tensor, fabric.all_reduce(values, reduce_op="sum"))
+def _sum_over_ranks(runner: Runner, values: Tensor) -> Tensor:
+    return cast(Tensor, runner.all_reduce(values, reduce_op="sum"))
 
 
 @contextmanager
-def _evaluation_mode(fabric: Fabric, model: nn.Module) -> Iterator[None]:
-    module = fabric.to_device(_module(model))
+def _evaluation_mode(runner: Runner, model: nn.Module) -> Iterator[None]:
+    module = runner.to_device(_module(model))
     # Each rank has its own batch statistics since the last training step. They travel by way of
     # the CPU, or every rank would open the GPU of the first.
-    statistics = fabric.broadcast([buffer.cpu() for buffer in module.buffers()])
+    statistics = runner.broadcast([buffer.cpu() for buffer in module.buffers()])
     for buffer, statistic in zip(module.buffers(), statistics, strict=True):
         buffer.copy_(statistic)
     with evaluation_mode(module), torch.inference_mode():
@@ -252,19 +324,22 @@ def _one_thread() -> Iterator[None]:
 
 
 def _embed(
-    fabric: Fabric, model: nn.Module, dataset: SkeletonDataset, numbers: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Embeddings of some clips, padded to the longest, and their numbers of frames."""
-    bodies, body_to_clip, lengths = map(fabric.to_device, stack_clips(dataset.gather(numbers)))
-    ragged = bool((lengths != bodies.size(1)).any())
-    with fabric.autocast():
-        embedded = _module(model).embed(
-            bodies, body_to_clip, len(numbers), lengths if ragged else None
+    runner: Runner, model: nn.Module, dataset: Any, numbers: Sequence[int]
+) -> EmbeddedClips:
+    """Embeddings of some clips.
+
+    Raises:
+        FloatingPointError: If one is not finite.
+    """
+    clips = gather_clips(dataset, numbers)
+    with runner.autocast():
+        embedded = _module(model).embed(clips).to(runner.device)
+    finite = embedded.x.flatten(1).isfinite().all(dim=1)
+    if not bool(finite.all()):
+        position = int((~finite).nonzero()[0])
+        name = clips[position].get("name")
+        raise FloatingPointError(
+            f"the embedding of clip {numbers[position]}{f' ({name})' if name else ''} is NaN or "
+            "infinite; look for a weight of the model that is NaN, or extreme values in the clip"
         )
-    return embedded, lengths if ragged else torch.full_like(lengths, embedded.size(1))
-
-
-def progress(fabric: Fabric, iterable: Any, label: str, **kwargs: Any) -> tqdm:
-    if not fabric.is_global_zero:  # else tqdm's own switch, TQDM_DISABLE, has its say
-        kwargs["disable"] = True
-    return tqdm(iterable, desc=label, leave=False, mininterval=0.5, **kwargs)
+    return embedded

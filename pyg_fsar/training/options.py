@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from pyg_fsar.matching import MATCHERS
-from pyg_fsar.nn import BACKBONES, RANK_METHODS
+from pyg_fsar.training.optimizers import OPTIMIZERS, optimizer_keywords
 
-__all__ = ["ModelOptions", "Options", "TrainingOptions"]
+__all__ = ["Options", "TrainingOptions", "option", "parse_assignments"]
 
 Self = TypeVar("Self", bound="Options")
 
 
-def _option(
+def option(
     default: Any,
     help: str,
     choices: Collection[str] | None = None,
@@ -24,6 +24,16 @@ def _option(
     above: float | None = None,
     flag: str | None = None,
 ) -> Any:
+    """A field of :class:`Options`.
+
+    Args:
+        default: Its default; None means that the piece it goes to decides.
+        help: Its meaning, for ``--help``.
+        choices: Values allowed.
+        at_least: Least value allowed.
+        above: Value below every value allowed.
+        flag: Argument of the command line, if not made of the field's name.
+    """
     return field(
         default=default,
         metadata={
@@ -44,11 +54,11 @@ class Options:
         for item in fields(self):
             value, choices = getattr(self, item.name), item.metadata["choices"]
             least, above = item.metadata["at_least"], item.metadata["above"]
-            if choices is not None and value not in choices:
+            if choices is not None and value is not None and value not in choices:
                 raise ValueError(f"{item.name} must be one of {tuple(choices)}, got {value!r}")
             if least is not None and value is not None and not value >= least:  # nor NaN
                 raise ValueError(f"{item.name} must be at least {least}, got {value}")
-            if above is not None and not above < value < math.inf:
+            if above is not None and value is not None and not above < value < math.inf:
                 raise ValueError(f"{item.name} must be above {above} and finite, got {value}")
 
     @classmethod
@@ -69,7 +79,7 @@ class Options:
                 item.metadata["flag"] or f"--{item.name.replace('_', '-')}",
                 dest=item.name,
                 default=default,
-                help=f"{item.metadata['help']} (default: {default})",
+                help=item.metadata["help"] + ("" if default is None else f" (default: {default})"),
                 **cls._parsing(item),
             )
         if defaults:
@@ -78,58 +88,75 @@ class Options:
     @classmethod
     def _parsing(cls, item: Field[Any]) -> dict[str, Any]:
         hint = get_type_hints(cls)[item.name]
-        if hint is bool:
-            return {"action": BooleanOptionalAction}
         # Of `float | None` the command line gives the float.
-        kind = next((kind for kind in get_args(hint) if kind is not type(None)), hint)
+        is_union = type(None) in get_args(hint)
+        kind = next(kind for kind in get_args(hint) if kind is not type(None)) if is_union else hint
+        if kind is bool:
+            return {"action": BooleanOptionalAction}
+        if get_origin(kind) is tuple:
+            return {"nargs": "+", "type": get_args(kind)[0], "choices": item.metadata["choices"]}
         return {"type": kind, "choices": item.metadata["choices"]}
 
     @classmethod
     def from_arguments(cls: type[Self], arguments: Namespace) -> Self:
         """Options out of parsed arguments, which may hold others besides."""
-        return cls(**{item.name: getattr(arguments, item.name) for item in fields(cls)})
+        values = {item.name: getattr(arguments, item.name) for item in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
 class TrainingOptions(Options):
     """Options of a training run; defaults follow Ma et al. (ECCV 2022) and their released code."""
 
-    n_way: int = _option(5, "classes of an episode", at_least=2)
-    k_shot: int = _option(1, "support clips per class", at_least=1)
-    n_query: int = _option(10, "query clips per class", at_least=1)
-    epochs: int = _option(100, "most epochs to train", at_least=1)
-    train_episodes: int = _option(1000, "training episodes of an epoch", at_least=1)
-    val_episodes: int = _option(500, "validation episodes after an epoch", at_least=1)
-    test_episodes: int = _option(500, "episodes of one test run", at_least=1)
-    test_runs: int = _option(10, "test runs", at_least=1)
-    seed: int = _option(
+    n_way: int = option(5, "classes of an episode", at_least=2)
+    k_shot: int = option(1, "support clips per class", at_least=1)
+    n_query: int = option(10, "query clips per class", at_least=1)
+    epochs: int = option(100, "most epochs to train", at_least=1)
+    train_episodes: int = option(1000, "training episodes of an epoch", at_least=1)
+    val_episodes: int = option(500, "validation episodes after an epoch", at_least=1)
+    test_episodes: int = option(500, "episodes of one test run", at_least=1)
+    test_runs: int = option(10, "test runs", at_least=1)
+    seed: int = option(
         2022, "decides weights, training episodes and all else that is random", at_least=0
     )
-    eval_seed: int = _option(
+    eval_seed: int = option(
         0,
         "decides validation and test episodes, apart from the seed so that runs compare",
         at_least=0,
     )
-    lr: float = _option(1e-3, "learning rate of Adam", at_least=0)
-    weight_decay: float = _option(5e-4, "weight decay of Adam", at_least=0)
-    scheduler: str = _option(
+    optimizer: str = option("adam", "how weights are changed", choices=OPTIMIZERS)
+    lr: float = option(1e-3, "learning rate", at_least=0)
+    weight_decay: float = option(5e-4, "weight decay", at_least=0)
+    optimizer_options: tuple[str, ...] = option(
+        (), "further options of the optimizer, such as momentum=0.9"
+    )
+    scheduler: str = option(
         "plateau",
         "learning rate: halved when the loss stalls, annealed by a cosine, or kept",
         choices=("plateau", "cosine", "none"),
     )
-    accumulate: int = _option(1, "episodes whose gradients make one step", at_least=1)
-    clip_norm: float | None = _option(None, "largest norm of the gradient", at_least=0)
-    patience: int = _option(
+    accumulate: int = option(1, "episodes whose gradients make one step", at_least=1)
+    clip_norm: float | None = option(None, "largest norm of the gradient", at_least=0)
+    patience: int = option(
         10, "epochs without a better validation before stopping; 0: never stop", at_least=0
     )
-    rank_weight: float = _option(
-        0.1, "weight of the rank penalty in the loss", at_least=0, flag="--lambda"
+    penalty_weight: float = option(
+        0.1, "weight of the penalty in the loss", at_least=0, flag="--lambda"
     )
-    num_workers: int = _option(0, "processes that prepare training episodes", at_least=0)
-    precision: str | None = _option(None, "number format, such as bf16-mixed, as Fabric takes it")
-    accelerator: str = _option("auto", "cpu, cuda, ..., as Fabric takes it")
-    devices: str = _option("auto", "number of devices, or a list such as 0,2, as Fabric takes it")
-    resume: bool = _option(False, "go on from the last checkpoint in the output folder")
+    num_workers: int = option(0, "processes that prepare training episodes", at_least=0)
+    precision: str | None = option(None, "number format, such as bf16-mixed, as Fabric takes it")
+    accelerator: str = option("auto", "cpu, cuda, ..., as Fabric takes it")
+    devices: str = option("auto", "number of devices, or a list such as 0,2, as Fabric takes it")
+    resume: bool = option(False, "go on from the last checkpoint in the output folder")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = optimizer_keywords(self.optimizer)
+        if unknown := sorted(parse_assignments(self.optimizer_options).keys() - known):
+            raise ValueError(
+                f"optimizer '{self.optimizer}' has no option {', '.join(unknown)}; it has "
+                f"{', '.join(sorted(known))}"
+            )
 
     def test_protocol(self) -> dict[str, Any]:
         """What :func:`~pyg_fsar.training.evaluate` takes by name for a test by these options."""
@@ -143,61 +170,25 @@ class TrainingOptions(Options):
         }
 
 
-@dataclass(frozen=True)
-class ModelOptions(Options):
-    """Options of the model.
-
-    Backbones, matchers and measures of RankMax are those of :data:`~pyg_fsar.nn.BACKBONES`,
-    :data:`~pyg_fsar.matching.MATCHERS` and :data:`~pyg_fsar.nn.RANK_METHODS`. An option that the
-    chosen one does not take has no effect. ``spatial`` becomes ``"rankmax"`` if it is not given, or
-    ``"full"`` for the matcher ``"dastm"``, which is soft-DTW with both parts of Ma et al. (ECCV
-    2022).
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Options given as texts ``name=value``, with values as Python literals or plain texts.
 
     Raises:
-        ValueError: As :class:`Options`, or if ``"dastm"`` gets another ``spatial``.
+        ValueError: If a text has another form, or a name comes twice.
+
+    Example:
+        >>> parse_assignments(["momentum=0.9", "nesterov=True"])
+        {'momentum': 0.9, 'nesterov': True}
     """
-
-    backbone: str = _option("stgcn", "the encoder", choices=BACKBONES)
-    blocks: int = _option(10, "blocks of the encoder, 2, 4, 7 or 10, if it has such a choice")
-    kernel_size: int | None = _option(
-        None, "frames that a temporal convolution spans, if not as published", at_least=1
-    )
-    input_norm: str = _option(
-        "joint",
-        "whether each joint's coordinates are normalised by themselves or with all others",
-        choices=("joint", "channel"),
-    )
-    dropout: float = _option(0.1, "dropout in every block of the encoder", at_least=0)
-    matcher: str = _option(
-        "soft_dtw",
-        "how clips are compared; dastm is soft_dtw with spatial full",
-        choices=MATCHERS,
-    )
-    gamma: float = _option(0.1, "softness of soft-DTW, if the matcher aligns by it", above=0)
-    divergence: bool = _option(
-        False, "take half of what clips differ from themselves off each distance"
-    )
-    shots: str = _option(
-        "mean",
-        "K supports make a class by their mean prototype or by averaged distances",
-        choices=("mean", "average"),
-    )
-    spatial: str | None = _option(
-        None,
-        "what keeps the joints of a frame apart; if not given, rankmax, or full for dastm",
-        choices=("none", "pairnorm", "dropedge", "rankmax", "activation", "full"),
-    )
-    rank_method: str = _option("nuclear", "measure of RankMax", choices=RANK_METHODS)
-    scale: float = _option(1.0, "scale of PairNorm", at_least=0)
-    drop_rate: float = _option(0.1, "share of bones that DropEdge drops", at_least=0)
-
-    def __post_init__(self) -> None:
-        if self.spatial is None:
-            usual = "full" if self.matcher == "dastm" else "rankmax"
-            object.__setattr__(self, "spatial", usual)  # the class is frozen
-        super().__post_init__()
-        if self.matcher == "dastm" and self.spatial != "full":
-            raise ValueError(
-                f"matcher 'dastm' is 'soft_dtw' with spatial 'full', got spatial {self.spatial!r}; "
-                "give spatial 'full', or matcher 'soft_dtw'"
-            )
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"expected an option of the form name=value, got '{text[:60]}'")
+        if name in values:
+            raise ValueError(f"option {name} is given twice")
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
+    return values

@@ -7,6 +7,7 @@ from pyg_fsar.transforms.fill_missing_joints import FillMissingJoints
 from pyg_fsar.transforms.joints_to_bones import JointsToBones
 from pyg_fsar.transforms.joints_to_motion import JointsToMotion
 from pyg_fsar.transforms.pair_norm import PairNorm
+from pyg_fsar.transforms.presets import clip_transform
 from pyg_fsar.transforms.random_jitter import RandomJitter
 from pyg_fsar.transforms.random_mirror import RandomMirror
 from pyg_fsar.transforms.random_rotate import RandomRotate
@@ -38,4 +39,5 @@ __all__ = [
     "ResampleFrames",
     "ScaleByTorso",
     "SelectBodies",
+    "clip_transform",
 ]

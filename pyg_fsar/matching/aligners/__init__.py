@@ -1,12 +1,21 @@
-"""Aligners: from the frame costs of a pair of clips to one distance."""
+"""Aligners: from the frame costs of a pair of clips to one distance.
 
-from pyg_fsar.matching.aligners.bimhm import bimhm
-from pyg_fsar.matching.aligners.diagonal import diagonal
-from pyg_fsar.matching.aligners.dtw import dtw, dtw_path
-from pyg_fsar.matching.aligners.otam import otam, otam_alignment
-from pyg_fsar.matching.aligners.soft_dtw import soft_alignment, soft_dtw
+Each file holds the function, and a small frozen dataclass that is the same function with its
+options, as :class:`~pyg_fsar.matching.Matcher` takes it.
+"""
+
+from pyg_fsar.matching.aligners.bimhm import BiMHM, bimhm
+from pyg_fsar.matching.aligners.diagonal import Diagonal, diagonal
+from pyg_fsar.matching.aligners.dtw import DTW, dtw, dtw_path
+from pyg_fsar.matching.aligners.otam import OTAM, otam, otam_alignment
+from pyg_fsar.matching.aligners.soft_dtw import SoftDTW, soft_alignment, soft_dtw
 
 __all__ = [
+    "DTW",
+    "OTAM",
+    "BiMHM",
+    "Diagonal",
+    "SoftDTW",
     "bimhm",
     "diagonal",
     "dtw",

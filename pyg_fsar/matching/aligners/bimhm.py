@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
 
-__all__ = ["bimhm"]
+__all__ = ["BiMHM", "bimhm"]
+
+
+@dataclass(frozen=True)
+class BiMHM:
+    """:func:`bimhm` as an aligner, which has no options."""
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        return bimhm(cost, lengths)
 
 
 def bimhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:

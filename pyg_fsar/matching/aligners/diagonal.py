@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
+from pyg_fsar.data import can_read
 from pyg_fsar.matching.aligners.lengths import (
     PairLengths,
-    can_read,
     check_cost,
     inside,
     pair_lengths,
 )
 
-__all__ = ["diagonal"]
+__all__ = ["Diagonal", "diagonal"]
 
 
-def diagonal(cost: Tensor, reduce: str = "mean", lengths: PairLengths | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Diagonal:
+    """:func:`diagonal` as an aligner, with its options.
+
+    Args:
+        reduce: ``"mean"`` or ``"sum"`` over the frames.
+
+    Raises:
+        ValueError: If ``reduce`` is unknown.
+    """
+
+    reduce: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.reduce not in ("mean", "sum"):
+            raise ValueError(f"reduce must be 'mean' or 'sum', got '{self.reduce}'")
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        return diagonal(cost, self.reduce, lengths)
+
+
+def diagonal(cost: Tensor, reduce: str = Diagonal.reduce, lengths: PairLengths | None = None) -> Tensor:
     r"""Cost of matching frames of the same index.
 
     Args:
@@ -34,8 +57,7 @@ def diagonal(cost: Tensor, reduce: str = "mean", lengths: PairLengths | None = N
             length does not fit.
     """
     cost = check_cost(cost)
-    if reduce not in ("mean", "sum"):
-        raise ValueError(f"reduce must be 'mean' or 'sum', got '{reduce}'")
+    Diagonal(reduce)  # refuses what is unknown
     if lengths is not None:
         n, m = pair_lengths(cost, lengths)
         if can_read(n) and bool((n != m).any()):

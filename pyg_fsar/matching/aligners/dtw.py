@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
 from pyg_fsar.matching.aligners.warping import aligned_cells, check_band, least_cost
 
-__all__ = ["dtw", "dtw_path"]
+__all__ = ["DTW", "dtw", "dtw_path"]
+
+
+@dataclass(frozen=True)
+class DTW:
+    """:func:`dtw` as an aligner, with its options.
+
+    Args:
+        band: Radius of a Sakoe-Chiba band in frames; no band if not given.
+
+    Raises:
+        TypeError: If ``band`` is not an integer.
+        ValueError: If ``band`` is negative.
+    """
+
+    band: int | None = None
+
+    def __post_init__(self) -> None:
+        check_band(self.band)
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        return dtw(cost, lengths, self.band)
 
 
 def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = None) -> Tensor:

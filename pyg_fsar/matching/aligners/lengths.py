@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyg_fsar.data import can_read
+
 __all__ = [
     "PairLengths",
-    "can_read",
     "check_cost",
     "clean_pairs",
     "inside",
@@ -16,11 +17,6 @@ __all__ = [
 
 #: Number of query and of support frames of each pair, broadcastable to the batch shape of the cost.
 PairLengths = tuple[Tensor | int, Tensor | int]
-
-
-def can_read(x: Tensor) -> bool:
-    """Whether values can be checked without waiting for a device or breaking a compiled graph."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_cost(cost: Tensor) -> Tensor:
@@ -44,7 +40,7 @@ def check_cost(cost: Tensor) -> Tensor:
 def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
     """Lengths as two integer tensors of the batch shape of a cost.
 
-    Values are checked on the CPU only, and not in a compiled graph, see :func:`can_read`.
+    Values are checked on the CPU only, and not in a compiled graph, see :func:`~pyg_fsar.data.can_read`.
 
     Args:
         cost: Frame costs ``[..., N, M]``.

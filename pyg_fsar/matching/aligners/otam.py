@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
 from pyg_fsar.matching.aligners.warping import aligned_cells, check_smoothing, least_cost
 
-__all__ = ["otam", "otam_alignment"]
+__all__ = ["OTAM", "otam", "otam_alignment"]
 
 
-def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> Tensor:
+@dataclass(frozen=True)
+class OTAM:
+    """:func:`otam` as an aligner, with its options.
+
+    Args:
+        lam: Smoothing of the minimum.
+
+    Raises:
+        TypeError: If ``lam`` requires a gradient.
+        ValueError: If ``lam`` is not positive.
+    """
+
+    lam: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_smoothing("lam", self.lam)
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        return otam(cost, self.lam, lengths)
+
+
+def otam(cost: Tensor, lam: float = OTAM.lam, lengths: PairLengths | None = None) -> Tensor:
     r"""OTAM of "Few-Shot Video Classification via Temporal Alignment" (CVPR 2020), both directions
     summed: a path may begin and end at any frame of the one clip while it goes through all of
     the other.
@@ -47,7 +70,9 @@ def otam(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> 
     return _one_way(cost, n, m, lam) + _one_way(cost.mT, m, n, lam)
 
 
-def otam_alignment(cost: Tensor, lam: float = 0.1, lengths: PairLengths | None = None) -> Tensor:
+def otam_alignment(
+    cost: Tensor, lam: float = OTAM.lam, lengths: PairLengths | None = None
+) -> Tensor:
     r"""Expected alignment under OTAM: how many of its two paths, one in each direction, visit a
     cell in expectation, which is the gradient of :func:`otam` for the costs.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs
@@ -12,12 +14,37 @@ from pyg_fsar.matching.aligners.warping import (
     least_cost,
 )
 
-__all__ = ["soft_alignment", "soft_dtw"]
+__all__ = ["SoftDTW", "soft_alignment", "soft_dtw"]
+
+
+@dataclass(frozen=True)
+class SoftDTW:
+    """:func:`soft_dtw` as an aligner, with its options.
+
+    Args:
+        gamma: Smoothing of the minimum. The default did as well as or a little better than the
+            0.01 that Ma et al. (ECCV 2022) released, see the results in the documentation.
+        band: Radius of a Sakoe-Chiba band in frames; no band if not given.
+
+    Raises:
+        TypeError: If ``gamma`` requires a gradient, or ``band`` is not an integer.
+        ValueError: If ``gamma`` is not positive, or ``band`` is negative.
+    """
+
+    gamma: float = 0.1
+    band: int | None = None
+
+    def __post_init__(self) -> None:
+        check_smoothing("gamma", self.gamma)
+        check_band(self.band)
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        return soft_dtw(cost, self.gamma, lengths, self.band)
 
 
 def soft_dtw(
     cost: Tensor,
-    gamma: float = 0.01,
+    gamma: float = SoftDTW.gamma,
     lengths: PairLengths | None = None,
     band: int | None = None,
 ) -> Tensor:
@@ -54,7 +81,7 @@ def soft_dtw(
 
 def soft_alignment(
     cost: Tensor,
-    gamma: float = 0.01,
+    gamma: float = SoftDTW.gamma,
     lengths: PairLengths | None = None,
     band: int | None = None,
 ) -> Tensor:

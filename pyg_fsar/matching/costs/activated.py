@@ -51,6 +51,7 @@ class ActivatedCost(FrameCost):
     """
 
     same_length = True
+    fixed_pairs = True
 
     def __init__(
         self,

@@ -19,9 +19,11 @@ class FrameCost(PretrainedModule):
 
     Attributes:
         same_length: Whether the two clips of a pair must have equally many frames.
+        fixed_pairs: Whether a compiled graph needs to know the number of pairs.
     """
 
     same_length: bool = False
+    fixed_pairs: bool = False
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs between all frames of all pairs of clips.

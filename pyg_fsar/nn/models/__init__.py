@@ -1,4 +1,4 @@
-"""Encoders, and the model that matches what they encode."""
+"""Encoders of skeletons."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,9 @@ from pyg_fsar.nn.models.agcn import AGCN, AGCNBlock
 from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.ctr_gcn import CTRGCN, CTRGCNBlock
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, block_plan, make_norm
-from pyg_fsar.nn.models.few_shot import FewShotModel
 from pyg_fsar.nn.models.frame_encoder import FrameEncoder
 from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
-from pyg_fsar.nn.models.multi_stream import MultiStream, MultiStreamMatcher
+from pyg_fsar.nn.models.multi_stream import MultiStream
 from pyg_fsar.nn.models.public_weights import stgcn_from_public
 from pyg_fsar.nn.models.skeleton_lstm import SkeletonLSTM
 from pyg_fsar.nn.models.st_gcn import STGCN, STGCNBlock
@@ -25,11 +24,9 @@ __all__ = [
     "AGCNBlock",
     "BlockEncoder",
     "CTRGCNBlock",
-    "FewShotModel",
     "FrameEncoder",
     "MSG3DStage",
     "MultiStream",
-    "MultiStreamMatcher",
     "STGCNBlock",
     "STGCNPPBlock",
     "SkeletonEncoder",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 from pyg_fsar.data import bone_vectors, motion_vectors, present_joints
 from pyg_fsar.nn.models.encoder import SkeletonEncoder
-from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["MultiStream", "MultiStreamMatcher"]
+__all__ = ["MultiStream"]
 
 STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
 
@@ -24,9 +22,10 @@ class MultiStream(SkeletonEncoder):
     Convolutional Networks for Skeleton-Based Action Recognition" (CVPR 2019), and with four streams
     its successors.
 
-    The output holds each stream's embedding as a share of the channels.
-    :class:`~pyg_fsar.nn.FewShotModel` matches every stream by a copy of its matcher and adds up
-    their logits, see :class:`~pyg_fsar.nn.MultiStreamMatcher`.
+    The output holds each stream's embedding as a fraction of the channels.
+    :class:`~pyg_fsar.FewShotModel` matches every stream by a copy of its matcher and adds up their
+    logits, see
+    :class:`~pyg_fsar.matching.MultiStreamMatcher`.
 
     Bones and motion are those of :class:`~pyg_fsar.transforms.JointsToBones` and
     :class:`~pyg_fsar.transforms.JointsToMotion`. A joint at the origin counts as missing, except
@@ -135,111 +134,6 @@ class MultiStream(SkeletonEncoder):
     def extra_repr(self) -> str:
         """What the representation adds to the channels."""
         return f"streams={self.streams}, encoder={type(self.encoders[0]).__name__}"
-
-
-class MultiStreamMatcher(PretrainedModule):
-    r"""Matches each stream of an embedding on its own and adds up the logits.
-
-    :class:`~pyg_fsar.nn.FewShotModel` makes one where the encoder has an attribute
-    ``num_streams``, as :class:`~pyg_fsar.nn.MultiStream` has.
-
-    Args:
-        matcher: Any matcher; every stream has a copy.
-        num_streams: Number of streams, ``S``, which share the channels equally.
-        weights: Factor of each stream's logits; 1 if not given. The attribute of the same name may
-            be set at any time and is part of the state.
-
-    Shapes:
-        - **input:** as the matcher's, with clips :math:`(B, T', V, S \, C')`
-        - **output:** as the matcher's
-
-    Raises:
-        ValueError: If weights do not fit.
-    """
-
-    def __init__(
-        self, matcher: nn.Module, num_streams: int, weights: Sequence[float] | None = None
-    ) -> None:
-        super().__init__()
-        self.matchers = nn.ModuleList([matcher])
-        self.matchers.extend(copy.deepcopy(matcher) for _ in range(num_streams - 1))
-        self._weights = _checked_weights(weights, num_streams)
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """Factor of each stream's logits."""
-        return self._weights
-
-    @weights.setter
-    def weights(self, weights: Sequence[float] | None) -> None:
-        self._weights = _checked_weights(weights, len(self.matchers))
-
-    def get_extra_state(self) -> Tensor:
-        """The weights, for the state."""
-        # The bits as integers, which no conversion of the state to another precision rounds.
-        return torch.tensor(self.weights, dtype=torch.float64).view(torch.int64)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Take the weights from the state."""
-        self.weights = state.cpu().view(torch.float64).tolist()
-
-    @property
-    def penalty(self) -> nn.Module | None:
-        """The matcher's own regulariser."""
-        return getattr(self.matchers[0], "penalty", None)
-
-    def forward(
-        self, support: Tensor, support_y: Tensor, query: Tensor, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """Logits of the queries over the classes; arguments as for
-        :class:`~pyg_fsar.matching.Matcher`.
-
-        Raises:
-            ValueError: If channels do not divide among the streams, or as the matcher.
-        """
-        parts = self.split(support), self.split(query)
-        each = zip(self.weights, self.matchers, *parts, strict=True)
-        logits = [w * match(s, support_y, q, *args, **kwargs) for w, match, s, q in each]
-        return torch.stack(logits).sum(dim=0)
-
-    def split(self, embedded: Tensor) -> Tensor:
-        r"""Each stream's share of the channels.
-
-        Shapes:
-            - **embedded:** :math:`(*, S \, C')`
-            - **output:** :math:`(S, *, C')`
-
-        Raises:
-            ValueError: If channels do not divide among the streams.
-        """
-        num_streams = len(self.matchers)
-        if embedded.size(-1) % num_streams:
-            raise ValueError(
-                f"{embedded.size(-1)} channels do not divide among {num_streams} streams; encode "
-                "with MultiStream"
-            )
-        return embedded.unflatten(-1, (num_streams, -1)).movedim(-2, 0)
-
-    def align(self, query: Tensor, support: Tensor) -> Any:
-        r"""Weighted mean of the streams' alignments, as
-        :meth:`pyg_fsar.matching.Matcher.align` gives them.
-
-        Shapes:
-            - **query:** :math:`(T, V, S \, C')`
-            - **support:** :math:`(T', V, S \, C')`
-        """
-        each = zip(self.matchers, self.split(query), self.split(support), strict=True)
-        alignments = [matcher.align(q, s) for matcher, q, s in each]  # type: ignore[operator]
-        shares = [weight / sum(self.weights) for weight in self.weights]
-        means = (
-            sum(share * value for share, value in zip(shares, values, strict=True))
-            for values in zip(*alignments, strict=True)
-        )
-        return type(alignments[0])(*means)
-
-    def extra_repr(self) -> str:
-        """Options shown by ``print``."""
-        return f"weights={self.weights}"
 
 
 def _checked_weights(weights: Sequence[float] | None, num_streams: int) -> tuple[float, ...]:

@@ -1,0 +1,184 @@
+"""What matchers share: checked input, logits from distances, and the way other code calls them."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.nn.pretrained import PretrainedModule
+
+__all__ = ["DistanceMatcher", "match"]
+
+
+class DistanceMatcher(PretrainedModule):
+    r"""Base class of matchers that score a query by its distance to each class.
+
+    A subclass implements :meth:`class_distances`; input is checked before it is called.
+
+    Args:
+        scale: Logits are distances times ``-scale``.
+        learn_scale: Train the scale, which stays positive.
+
+    Raises:
+        ValueError: If ``scale`` is not positive.
+
+    Example:
+        >>> class TimeMean(DistanceMatcher):
+        ...     def class_distances(self, support, query, n_way):
+        ...         prototypes = mean_prototypes(support, n_way).x.mean(1).flatten(1)
+        ...         return torch.cdist(query.x.mean(1).flatten(1), prototypes)
+    """
+
+    def __init__(self, scale: float = 1.0, learn_scale: bool = False) -> None:
+        super().__init__()
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be a positive number, got {scale}")
+        self.scale = scale
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
+
+    def forward(
+        self,
+        support: Tensor,
+        support_y: Tensor,
+        query: Tensor,
+        support_lengths: Tensor | None = None,
+        query_lengths: Tensor | None = None,
+        n_way: int | None = None,
+    ) -> Tensor:
+        """Logits of the queries over the classes; higher is nearer.
+
+        Values of labels and lengths are checked on the CPU only, and not in a compiled graph.
+
+        Args:
+            support: Embedded support clips, in any order.
+            support_y: Class ``0..N-1`` of each support clip, of any integer dtype; counts may
+                differ.
+            query: Embedded query clips.
+            support_lengths: True number of embedded frames of each support clip, if padded.
+            query_lengths: True number of embedded frames of each query clip, if padded.
+            n_way: Number of classes; read from ``support_y`` if not given, for which the host
+                waits for the device.
+
+        Shapes:
+            - **support:** ``[S, T', V, C]``
+            - **support_y:** ``[S]``
+            - **query:** ``[Q, T, V, C]``
+            - **support_lengths:** ``[S]``
+            - **query_lengths:** ``[Q]``
+            - **output:** ``[Q, N]``
+
+        Raises:
+            ValueError: If shapes, labels or lengths do not fit, or a class has no support clip.
+            TypeError: If labels or lengths are not integers, or of support and query one is float64
+                and the other is not.
+        """
+        distances = self.distances(
+            support, support_y, query, support_lengths, query_lengths, n_way
+        )
+        return -(self.scale if self.log_scale is None else self.log_scale.exp()) * distances
+
+    def distances(
+        self,
+        support: Tensor,
+        support_y: Tensor,
+        query: Tensor,
+        support_lengths: Tensor | None = None,
+        query_lengths: Tensor | None = None,
+        n_way: int | None = None,
+    ) -> Tensor:
+        """Distances of the queries to the classes; arguments and errors as in :meth:`forward`.
+
+        Shapes:
+            - **output:** ``[Q, N]``
+        """
+        clips = EmbeddedClips(support, support_lengths, support_y)
+        n_way = _check_classes(clips, n_way)
+        if (support.dtype == torch.float64) != (query.dtype == torch.float64):
+            raise TypeError(
+                f"support is {support.dtype} and query is {query.dtype}; bring both to one dtype, "
+                "such as with query.to(support.dtype)"
+            )
+        return self.class_distances(clips, EmbeddedClips(query, query_lengths), n_way)
+
+    def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+        """Distances of queries to classes, from checked input.
+
+        Args:
+            support: Support clips with classes ``0..N-1`` as ``y``, at least one of each class.
+            query: Query clips.
+            n_way: Number of classes.
+
+        Shapes:
+            - **output:** ``[Q, N]``
+        """
+        raise NotImplementedError
+
+
+def match(
+    matcher: nn.Module, support: EmbeddedClips, query: EmbeddedClips, n_way: int | None = None
+) -> Tensor:
+    """Logits of embedded queries, by any module with a matcher's forward.
+
+    The module is called as ``matcher(support, support_y, query)``, with ``support_lengths`` and
+    ``query_lengths`` by name where clips are padded, and with ``n_way`` if it takes that.
+
+    Args:
+        matcher: The module.
+        support: Support clips with classes ``0..N-1`` as ``y``.
+        query: Query clips.
+        n_way: Number of classes, if known.
+
+    Shapes:
+        - **output:** ``[Q, N]``
+
+    Raises:
+        ValueError: If the support has no classes, clips are padded and the matcher takes no
+            lengths, or as the matcher.
+    """
+    if support.y is None:
+        raise ValueError("support clips have no classes; give EmbeddedClips(..., y=classes)")
+    options: dict[str, Any] = {}
+    if support.lengths is not None or query.lengths is not None:
+        if not _takes(matcher, "support_lengths"):
+            raise ValueError(
+                f"clips differ in length, which {type(matcher).__name__} does not take; resample "
+                "all clips to one length (pyg_fsar.transforms.ResampleFrames), or give its forward "
+                "the arguments support_lengths and query_lengths"
+            )
+        options |= {"support_lengths": support.lengths, "query_lengths": query.lengths}
+    if n_way is not None and _takes(matcher, "n_way"):
+        options["n_way"] = n_way
+    return matcher(support.x, support.y, query.x, **options)
+
+
+def _takes(matcher: nn.Module, name: str) -> bool:
+    if isinstance(matcher, DistanceMatcher):  # known, also to torch.compile
+        return True
+    parameters = inspect.signature(matcher.forward).parameters.values()
+    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def _check_classes(support: EmbeddedClips, n_way: int | None) -> int:
+    """Refuse classes that are not ``0..N-1`` with a clip each, and return their number."""
+    y = support.y
+    if y is None or not len(support):
+        raise ValueError("support_y must hold one class for each of at least one support clip")
+    if n_way is None:
+        n_way = int(y.max()) + 1
+    if can_read(y):
+        if int(y.min()) < 0 or int(y.max()) >= n_way:
+            raise ValueError(
+                f"support_y must number classes 0..{n_way - 1}, got {int(y.min())}..{int(y.max())}"
+            )
+        empty = (y.long().bincount(minlength=n_way) == 0).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(
+                f"classes {empty[:10]} have no support clip; number the classes of an episode "
+                "0..N-1"
+            )
+    return n_way

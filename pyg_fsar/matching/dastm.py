@@ -1,0 +1,39 @@
+"""The matcher of Ma et al. (ECCV 2022)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyg_fsar.matching.aligners import SoftDTW
+from pyg_fsar.matching.costs import CosineCost
+from pyg_fsar.matching.matcher import Matcher
+from pyg_fsar.matching.pair_maker import PairMaker
+
+__all__ = ["DASTMMaker"]
+
+# Softness of soft-DTW in the released code.
+RELEASED_GAMMA = 0.01
+
+
+class DASTMMaker(PairMaker):
+    """Makes the matcher of Ma et al. (ECCV 2022): spatial activation, cosine cost, soft-DTW. The
+    third part of the method is a penalty, ``FewShotModel(..., penalty=RankMax())``.
+
+    It has one more option than :class:`~pyg_fsar.matching.PairMaker`: with ``as_released=True``
+    the formulas of the released code are the defaults, ``gamma=0.01``, and without activation the
+    divergence. To these belongs ``RankMax("fbnm")``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(CosineCost, SoftDTW, activation=True)
+
+    def options(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Options it takes and their defaults."""
+        return super().options(*args, **kwargs) | {"as_released": False}
+
+    def __call__(self, *, as_released: bool = False, **options: Any) -> Matcher:
+        """Make the matcher; errors as for :class:`~pyg_fsar.matching.PairMaker`."""
+        if as_released:
+            released = {"gamma": RELEASED_GAMMA, "divergence": options.get("activation") is False}
+            options = released | options
+        return super().__call__(**options)

@@ -1,0 +1,92 @@
+"""Matching by the linear dynamics of clips."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.matching.base import DistanceMatcher
+from pyg_fsar.matching.shots import SHOTS
+
+__all__ = ["KoopmanMatcher"]
+
+
+class KoopmanMatcher(DistanceMatcher):
+    r"""Koopman matching, after "Neural Koopman Pooling: Control-Inspired Temporal Dynamics Encoding
+    for Skeleton-Based Action Recognition" (CVPR 2023).
+
+    The mean over joints of frame :math:`t` is :math:`x_t \in \mathbb{R}^C`. A reference clip has
+    linear dynamics :math:`K = X_2 X_1^+` with :math:`X_1 = (x_1 \dots x_{T-1})` and
+    :math:`X_2 = (x_2 \dots x_T)`, and a query its distance from it by the reference's :math:`K`:
+
+    .. math::
+        d = \frac{1}{T - 1} \sum_t \| K x_t - x_{t+1} \|
+
+    Closed form, without weights unless ``project`` is given.
+
+    Args:
+        rcond: Singular values of :math:`X_1` below this fraction of the largest count as zero.
+        channels: Size of each joint, needed for ``project``.
+        project: Size to which frames are mapped by a learned linear layer first; no map if not
+            given.
+        shots: How support clips make a class, a name of :data:`~pyg_fsar.matching.SHOTS`.
+        scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
+        learn_scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
+
+    Raises:
+        ValueError: If an option is out of range; on a call, if a clip has fewer than two frames.
+    """
+
+    def __init__(
+        self,
+        rcond: float = 0.9,
+        channels: int = 256,
+        project: int | None = None,
+        shots: str = "average",
+        scale: float = 1.0,
+        learn_scale: bool = False,
+    ) -> None:
+        super().__init__(scale, learn_scale)
+        if not 0 < rcond < 1:
+            raise ValueError(f"rcond must lie between 0 and 1, got {rcond}")
+        if shots not in SHOTS:
+            raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{shots}'")
+        self.rcond = rcond
+        self.shots = shots
+        self.project = None if project is None else torch.nn.Linear(channels, project)
+
+    def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+        """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
+        references = SHOTS[self.shots].references(support, n_way)
+        dynamics = self._dynamics(references)
+        frames, steps = self._frames(query), self._steps(query)
+        predicted = torch.einsum("rcd,qtd->qrtc", dynamics, frames[:, :-1])
+        error = torch.linalg.vector_norm(predicted - frames[:, None, 1:], dim=-1)
+        distances = (error * steps[:, None]).sum(dim=-1) / steps.sum(dim=-1)[:, None]
+        return SHOTS[self.shots].class_distances(distances, references, n_way)
+
+    def _frames(self, clips: EmbeddedClips) -> Tensor:
+        """Mean over joints, ``[B, T, C]``, in at least float32."""
+        if clips.x.size(1) < 2:
+            raise ValueError(
+                f"Koopman matching needs at least two frames, got {clips.x.size(1)}; use an "
+                "encoder with smaller temporal strides or clips of more frames"
+            )
+        x = clips.x if clips.x.dtype == torch.float64 else clips.x.float()
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.mean(dim=2)
+            return x if self.project is None else self.project(x)
+
+    def _steps(self, clips: EmbeddedClips) -> Tensor:
+        """1 where both frames of a step belong to the clip, ``[B, T - 1]``."""
+        step = torch.arange(1, clips.x.size(1), device=clips.x.device)
+        steps = (step < clips.full_lengths[:, None]).to(clips.x)
+        return steps if steps.dtype == torch.float64 else steps.float()
+
+    def _dynamics(self, clips: EmbeddedClips) -> Tensor:
+        """``K`` of each clip, ``[B, C, C]``."""
+        frames, steps = self._frames(clips), self._steps(clips)[..., None]
+        # Steps that are not there are zero columns, which change neither X_2 X_1^+ nor its rank.
+        before, after = (frames[:, :-1] * steps).mT, (frames[:, 1:] * steps).mT
+        return after @ torch.linalg.pinv(before, rtol=self.rcond)

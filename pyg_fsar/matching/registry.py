@@ -1,0 +1,93 @@
+"""Matchers by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from pyg_fsar.matching.aligners import DTW, OTAM, BiMHM, Diagonal, SoftDTW
+from pyg_fsar.matching.costs import CosineCost, EuclideanCost, NGMCost
+from pyg_fsar.matching.dastm import DASTMMaker
+from pyg_fsar.matching.koopman import KoopmanMatcher
+from pyg_fsar.matching.pair_maker import PairMaker
+
+__all__ = ["MATCHERS", "build_matcher", "matcher_options"]
+
+#: Makers of matchers by name; a further matcher is a further line. A maker is any callable that
+#: takes options by name and returns a module with the forward of
+#: :class:`~pyg_fsar.matching.DistanceMatcher`, such as a class of modules. Its keyword arguments
+#: are its options, of which the scripts fill in ``channels`` with those of the encoder.
+MATCHERS: dict[str, Callable[..., nn.Module]] = {
+    "protonet": PairMaker(EuclideanCost, Diagonal, reduce="sum"),
+    "cosine": PairMaker(CosineCost, Diagonal),
+    "dtw": PairMaker(CosineCost, DTW),
+    "soft_dtw": PairMaker(CosineCost, SoftDTW),
+    "otam": PairMaker(CosineCost, OTAM),
+    "bimhm": PairMaker(CosineCost, BiMHM),
+    "ngm": PairMaker(NGMCost, SoftDTW),
+    "dastm": DASTMMaker(),
+    "koopman": KoopmanMatcher,
+}
+
+
+def matcher_options(name: str, **options: Any) -> dict[str, Any]:
+    """Options that a matcher takes and their defaults.
+
+    Args:
+        name: One of :data:`MATCHERS`.
+        **options: Options that are given, since ``cost`` and ``activation`` bring further ones.
+
+    Raises:
+        ValueError: If the matcher is unknown.
+    """
+    maker = _maker(name)
+    if isinstance(maker, PairMaker):
+        own = {key: options[key] for key in ("cost", "activation") if key in options}
+        return maker.options(**own)
+    return {p.name: p.default for p in _parameters(maker) if p.kind is not p.VAR_KEYWORD}
+
+
+def build_matcher(name: str, **options: Any) -> nn.Module:
+    """Make the matcher of a published method.
+
+    Args:
+        name: One of :data:`MATCHERS`.
+        **options: Its options, see :func:`matcher_options`. Matchers of a cost and an aligner take
+            those of both (such as ``gamma`` and ``band``), those of
+            :class:`~pyg_fsar.matching.Matcher` (such as ``shots``), another ``cost`` and
+            ``activation``, see :class:`~pyg_fsar.matching.PairMaker`.
+
+    Raises:
+        ValueError: If the matcher or the cost is unknown, options contradict each other, or one is
+            out of range.
+        TypeError: If the matcher has no such option, or it is of the wrong kind.
+
+    Example:
+        >>> matcher = build_matcher("soft_dtw", gamma=0.1, shots="average")
+    """
+    maker = _maker(name)
+    known = matcher_options(name, **options)
+    takes_any = not isinstance(maker, PairMaker) and any(
+        p.kind is p.VAR_KEYWORD for p in _parameters(maker)
+    )
+    if not takes_any and (unknown := sorted(options.keys() - known)):
+        raise TypeError(
+            f"matcher '{name}' has no option {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(known))}"
+        )
+    return maker(**options)
+
+
+def _parameters(maker: Callable[..., nn.Module]) -> list[inspect.Parameter]:
+    return [
+        p for p in inspect.signature(maker).parameters.values() if p.kind is not p.VAR_POSITIONAL
+    ]
+
+
+def _maker(name: str) -> Callable[..., nn.Module]:
+    if name not in MATCHERS:
+        raise ValueError(f"unknown matcher '{name}'; known are {', '.join(MATCHERS)}")
+    return MATCHERS[name]
