@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.testing._compare import assert_same
@@ -20,9 +20,10 @@ def assert_encoder(
     """Assert that a module is an encoder as :class:`~pyg_fsar.nn.FewShotModel` expects it.
 
     It must map ``[B, T, V, C]`` to ``[B, T', V, C']`` with ``C = encoder.in_channels`` and
-    ``C' = encoder.out_channels``; in evaluation mode, encode each body whatever the others are;
-    and in training mode, give finite gradients to the input and to every parameter, also where a
-    body is all zero. The encoder itself stays as it is.
+    ``C' = encoder.out_channels``; in evaluation mode, encode each body whatever the others are, and
+    each frame whatever the others are if it says ``mixes_frames = False``; and in training mode,
+    give finite gradients to the input and to every parameter, also where a body is all zero. The
+    encoder itself stays as it is.
 
     Args:
         encoder: The module.
@@ -50,6 +51,8 @@ def assert_encoder(
         assert_same(
             module(x[1:2]), out[1:2], "what the encoder makes of a body depends on other bodies"
         )
+        if not getattr(module, "mixes_frames", True):
+            _assert_encodes_frames_apart(module, x[:1], out[:1])
 
     module.train()
     x[2] = 0
@@ -61,3 +64,19 @@ def assert_encoder(
         if tensor.requires_grad:
             assert tensor.grad is not None, f"{name} gets no gradient"
             assert tensor.grad.isfinite().all(), f"the gradient of {name} is NaN or infinite"
+
+
+def _assert_encodes_frames_apart(module: nn.Module, x: Tensor, out: Tensor) -> None:
+    """Change each frame in turn, and compare all others."""
+    num_frames = x.size(1)
+    assert out.size(1) == num_frames, (
+        f"the encoder says mixes_frames=False, but makes {out.size(1)} frames of {num_frames}"
+    )
+    changed = torch.eye(num_frames, dtype=torch.bool, device=x.device)
+    others = ~changed
+    changed_x = torch.where(changed[..., None, None], x + 10 * torch.randn_like(x), x)
+    assert_same(
+        module(changed_x)[others],
+        out.expand(num_frames, -1, -1, -1)[others],
+        "the encoder says mixes_frames=False, but what it makes of a frame depends on other frames",
+    )

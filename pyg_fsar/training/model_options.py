@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -93,11 +93,25 @@ class ModelOptions(Options):
         super().__post_init__()
         preset = SPATIAL[self.spatial] if self.spatial else {"penalty": "rankmax"}
         for name, value in preset.items():
-            # dastm activates unless told otherwise, also by the preset "rankmax" of old commands.
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)  # the class is frozen
         if unused := self._unused():
             raise ValueError("; ".join(unused))
+
+    @classmethod
+    def add_arguments(cls, parser: ArgumentParser, **preferred: Any) -> None:
+        """Add an argument for every field to a parser.
+
+        Args:
+            parser: Parser of a script.
+            **preferred: Defaults of this script, used where they have an effect on the backbone
+                and matcher that are chosen.
+
+        Raises:
+            TypeError: If a default is given for a field that does not exist.
+        """
+        cls._add(parser, {}, preferred)
+        parser.set_defaults(preferred_model_options=preferred)
 
     @classmethod
     def fitting(cls, preferred: Mapping[str, Any], **given: Any) -> ModelOptions:
@@ -120,18 +134,20 @@ class ModelOptions(Options):
         return chosen
 
     @classmethod
-    def from_arguments(cls, arguments: Namespace, **preferred: Any) -> ModelOptions:
+    def from_arguments(cls, arguments: Namespace) -> ModelOptions:
         """Options out of parsed arguments, which may hold others besides.
 
         Args:
             arguments: What a parser with :meth:`add_arguments` returned.
-            **preferred: Defaults of the script, used where they have an effect.
+
+        Raises:
+            ValueError: If an option has no effect on the chosen pieces.
         """
         given = {item.name: getattr(arguments, item.name) for item in fields(cls)}
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         defaults = {item.name: item.default for item in fields(cls)}
         given = {name: value for name, value in given.items() if value != defaults[name]}
-        return cls.fitting(preferred, **given)
+        return cls.fitting(arguments.preferred_model_options, **given)
 
     @property
     def encoder_options(self) -> dict[str, Any]:

@@ -72,18 +72,29 @@ class Options:
         Raises:
             TypeError: If a default is given for a field that does not exist.
         """
+        cls._add(parser, defaults, {})
+
+    @classmethod
+    def _add(
+        cls, parser: ArgumentParser, defaults: dict[str, Any], preferred: dict[str, Any]
+    ) -> None:
+        """Add arguments; ``preferred`` are mentioned in the help, but are no defaults."""
+        names = {item.name for item in fields(cls)}
+        if unknown := sorted((defaults.keys() | preferred.keys()) - names):
+            raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
         group = parser.add_argument_group(cls.__name__)
         for item in fields(cls):
-            default = defaults.pop(item.name, item.default)
+            default = defaults.get(item.name, item.default)
+            note = "" if default in (None, ()) else f" (default: {default})"
+            if item.name in preferred:
+                note = f" (default: {preferred[item.name]}, if it applies)"
             group.add_argument(
                 item.metadata["flag"] or f"--{item.name.replace('_', '-')}",
                 dest=item.name,
                 default=default,
-                help=item.metadata["help"] + ("" if default is None else f" (default: {default})"),
+                help=item.metadata["help"] + note,
                 **cls._parsing(item),
             )
-        if defaults:
-            raise TypeError(f"{cls.__name__} has no field {', '.join(defaults)}")
 
     @classmethod
     def _parsing(cls, item: Field[Any]) -> dict[str, Any]:

@@ -59,3 +59,32 @@ def test_tells_what_is_wrong(function: Callable[[Tensor], Tensor], message: str)
 def test_tells_of_missing_attributes() -> None:
     with pytest.raises(AssertionError, match="in_channels"):
         assert_encoder(nn.Identity(), "coco17")
+
+
+class FrameWise(nn.Module):
+    """Says that it encodes every frame on its own."""
+
+    in_channels = out_channels = 3
+    mixes_frames = False
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def test_checks_what_an_encoder_says_of_its_frames() -> None:
+    assert_encoder(FrameWise(lambda x: 2 * x), "coco17")
+    mixing = FrameWise(lambda x: x + x.roll(1, dims=1))
+    mixing.mixes_frames = True
+    assert_encoder(mixing, "coco17")
+    for function, message in [
+        (lambda x: x + x.roll(1, dims=1), "depends on other frames"),
+        (lambda x: x - x.mean(1, keepdim=True), "depends on other frames"),
+        (lambda x: x.cumsum(1), "depends on other frames"),
+        (lambda x: x[:, ::2], "mixes_frames=False, but makes 6 frames of 12"),
+    ]:
+        with pytest.raises(AssertionError, match=message):
+            assert_encoder(FrameWise(function), "coco17")

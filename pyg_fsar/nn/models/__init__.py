@@ -13,6 +13,7 @@ from pyg_fsar.nn.models.public_weights import stgcn_from_public
 from pyg_fsar.nn.models.skeleton_lstm import SkeletonLSTM
 from pyg_fsar.nn.models.st_gcn import STGCN, STGCNBlock
 from pyg_fsar.nn.models.st_gcn_pp import STGCNPP, STGCNPPBlock
+from pyg_fsar.nn.models.streams import STREAMS, Stream
 
 __all__ = [
     "AGCN",
@@ -21,6 +22,7 @@ __all__ = [
     "MSG3D",
     "STGCN",
     "STGCNPP",
+    "STREAMS",
     "AGCNBlock",
     "BlockEncoder",
     "CTRGCNBlock",
@@ -31,6 +33,7 @@ __all__ = [
     "STGCNPPBlock",
     "SkeletonEncoder",
     "SkeletonLSTM",
+    "Stream",
     "block_plan",
     "make_norm",
     "stgcn_from_public",

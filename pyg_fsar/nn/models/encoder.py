@@ -32,6 +32,13 @@ class SkeletonEncoder(PretrainedModule):
     adjacency it convolves with through ``self.drop_edge``, and the norm after each of its graph
     convolutions from :func:`make_norm`, so that both are available in every encoder.
 
+    Attributes:
+        mixes_frames: Whether a frame of the output may depend on more than the same frame of the
+            input. Clips of different lengths are then encoded apart, since padding would be mixed
+            into them. True is always safe; a subclass that encodes every frame on its own and
+            leaves their number as it is sets it to False, on the class or on the instance, and all
+            clips are encoded at once.
+
     Args:
         skeleton: Layout of the joints, or its registered name.
         in_channels: Size of each input joint.
@@ -51,6 +58,8 @@ class SkeletonEncoder(PretrainedModule):
 
     Example:
         >>> class Linear(SkeletonEncoder):
+        ...     mixes_frames = False
+        ...
         ...     def __init__(self, skeleton, in_channels=3, out_channels=64):
         ...         super().__init__(skeleton, in_channels, out_channels)
         ...         self.linear = torch.nn.Linear(in_channels, out_channels)
@@ -58,6 +67,8 @@ class SkeletonEncoder(PretrainedModule):
         ...     def encode(self, x):
         ...         return self.linear(x)
     """
+
+    mixes_frames: bool = True
 
     def __init__(
         self,

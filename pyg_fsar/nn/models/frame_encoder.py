@@ -82,6 +82,7 @@ class FrameEncoder(SkeletonEncoder):
             )
         if num_temporal < 0:
             raise ValueError(f"num_temporal must be 0 or more, got {num_temporal}")
+        self.mixes_frames = num_temporal > 0
         # A norm hooks into the convolutions, which must not reach other users of the same module.
         self.gnn = gnn if norm is None and not _norm_hooks(gnn) else _twin(gnn)
         self.register_buffer("edge_index", self.skeleton.edge_index(), persistent=False)

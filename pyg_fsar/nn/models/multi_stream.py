@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_fsar.data import bone_vectors, motion_vectors, present_joints
 from pyg_fsar.nn.models.encoder import SkeletonEncoder
+from pyg_fsar.nn.models.streams import STREAMS
 
 __all__ = ["MultiStream"]
-
-STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
 
 
 class MultiStream(SkeletonEncoder):
@@ -36,7 +34,8 @@ class MultiStream(SkeletonEncoder):
             A :func:`functools.partial` can be saved, see :class:`~pyg_fsar.nn.PretrainedModule`; a
             ``lambda`` cannot. ``iter([first, second]).__next__`` joins encoders that were trained
             apart.
-        streams: Any of ``"joint"``, ``"bone"``, ``"joint_motion"`` and ``"bone_motion"``.
+        streams: Any of ``"joint"``, ``"bone"``, ``"joint_motion"`` and ``"bone_motion"``, or what
+            was added to :data:`~pyg_fsar.nn.STREAMS`.
         weights: Factor of each stream's logits; 1 if not given. A model made with the encoder
             starts from them, and later ones are set on its matcher, as below.
 
@@ -58,11 +57,11 @@ class MultiStream(SkeletonEncoder):
     def __init__(
         self,
         encoder_factory: Callable[[], nn.Module],
-        streams: Sequence[str] = STREAMS,
+        streams: Sequence[str] = ("joint", "bone", "joint_motion", "bone_motion"),
         weights: Sequence[float] | None = None,
     ) -> None:
         streams = (streams,) if isinstance(streams, str) else tuple(streams)
-        if not streams or not set(streams) <= set(STREAMS):
+        if not streams or not STREAMS.keys() >= set(streams):
             raise ValueError(f"streams must be one or more of {', '.join(STREAMS)}, got {streams}")
         if isinstance(encoder_factory, nn.Module):
             raise TypeError(
@@ -86,6 +85,8 @@ class MultiStream(SkeletonEncoder):
         self.streams = streams
         self._weights = _checked_weights(weights, len(streams))
         self.encoders = nn.ModuleList(encoders)
+        parts = [*encoders, *(STREAMS[name] for name in streams)]
+        self.mixes_frames = any(getattr(part, "mixes_frames", True) for part in parts)
 
     @property
     def num_streams(self) -> int:
@@ -114,22 +115,12 @@ class MultiStream(SkeletonEncoder):
 
         Args:
             x: Joints.
-            name: One of the four streams.
+            name: Name of the stream.
 
         Shapes:
             - **x, output:** :math:`(B, T, V, C)`
         """
-        if name.startswith("bone"):
-            x = self._derive(x, bone_vectors, self.skeleton.parents)
-        if name.endswith("motion"):
-            x = self._derive(x, motion_vectors)
-        return x
-
-    def _derive(self, x: Tensor, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Coordinates become something else, channels beside them stay."""
-        coordinates, rest = x[..., : self.skeleton.dims], x[..., self.skeleton.dims :]
-        there = present_joints(x, None if rest.size(-1) else self.skeleton.center)
-        return torch.cat([function(coordinates, there, *arguments), rest], dim=-1)
+        return STREAMS[name](x, self.skeleton)
 
     def extra_repr(self) -> str:
         """What the representation adds to the channels."""

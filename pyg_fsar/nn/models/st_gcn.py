@@ -138,6 +138,7 @@ class STGCN(BlockEncoder):
 
         plan = block_plan(num_blocks, plan)
         super().__init__(skeleton, in_channels, plan, block, strategy, norm, drop_edge, input_norm)
+        self.mixes_frames = kernel_size > 1 or self.stride > 1
         self.edge_importance = nn.ParameterList(
             [nn.Parameter(torch.ones_like(self.adjacency)) for _ in plan] if edge_importance else []
         )

@@ -58,6 +58,16 @@ def test_is_an_encoder_of_every_skeleton(make: Callable, skeleton: str) -> None:
     assert model(torch.randn(2, 9, model.skeleton.num_joints, 3)).shape[1] == 5
 
 
+@pytest.mark.parametrize("make", EVERY.values(), ids=list(EVERY))
+def test_says_whether_frames_mix(make: Callable) -> None:
+    model = make("coco17").eval()
+    wake(model)
+    assert model.mixes_frames
+    x = torch.randn(1, 8, 17, 3)
+    other = torch.cat([x[:, :3] + 1, x[:, 3:]], dim=1)
+    assert not torch.allclose(model(x)[:, -1], model(other)[:, -1])
+
+
 @backbones
 def test_norm_and_drop_edge_by_one_argument_each(make: Callable) -> None:
     model = make("coco17", norm="pairnorm", drop_edge=0.5)

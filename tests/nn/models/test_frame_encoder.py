@@ -99,6 +99,13 @@ def test_temporal_convolutions_follow() -> None:
     assert not grad[:, 9:].any()
 
 
+def test_only_temporal_convolutions_mix_frames() -> None:
+    for num_temporal in (0, 1):
+        encoder = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=num_temporal)
+        assert encoder.mixes_frames is (num_temporal > 0)
+        assert_encoder(encoder, SKELETON)
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_temporal_convolutions_take_few_frames(frames: int) -> None:
     encoder = FrameEncoder(gnn.GCNConv(3, 8), SKELETON, num_temporal=2)

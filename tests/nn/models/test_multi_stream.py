@@ -21,6 +21,7 @@ from pyg_fsar.nn import (
     MSG3D,
     STGCN,
     STGCNPP,
+    STREAMS,
     FewShotModel,
     FrameEncoder,
     MultiStream,
@@ -42,7 +43,6 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "SkeletonLSTM": lambda: SkeletonLSTM("coco17", hidden_channels=8, dropout=0.0),
     "FrameEncoder": lambda: FrameEncoder(GCNConv(3, 8), "coco17"),
 }
-STREAMS = ("joint", "bone", "joint_motion", "bone_motion")
 N, K, Q = 3, 2, 2
 
 
@@ -112,6 +112,29 @@ def test_attributes() -> None:
     assert MultiStream(BACKBONES["STGCN"], streams="bone").streams == ("bone",)
 
 
+@pytest.mark.parametrize(
+    ("streams", "name", "mixes"),
+    [
+        (("joint", "bone"), "FrameEncoder", False),
+        (("joint", "bone"), "STGCN", True),
+        (("bone", "bone_motion"), "FrameEncoder", True),
+    ],
+)
+def test_says_whether_frames_mix(streams: tuple[str, ...], name: str, mixes: bool) -> None:
+    model = MultiStream(BACKBONES[name], streams)
+    assert model.mixes_frames is mixes
+    assert_encoder(model, "coco17")
+
+
+def test_a_further_stream_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, "centred", lambda x, skeleton: x - x[..., [skeleton.center], :])
+    model = MultiStream(BACKBONES["FrameEncoder"], ("joint", "centred"))
+    x = torch.randn(2, 6, 17, 3)
+    second = model.encoders[1](x - x[..., [model.skeleton.center], :])
+    torch.testing.assert_close(model(x)[..., 8:], second)
+    assert model.mixes_frames  # which a function that says nothing counts as
+
+
 def test_compiles_without_graph_breaks() -> None:
     torch.compiler.reset()
     streams = ("bone", "bone_motion")
@@ -139,7 +162,7 @@ def test_every_matcher_serves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(BACKBONES))
-@pytest.mark.parametrize("streams", [("joint", "bone"), STREAMS])
+@pytest.mark.parametrize("streams", [("joint", "bone"), tuple(STREAMS)])
 def test_logits_are_the_weighted_sum_of_separate_models(name: str, streams: tuple) -> None:
     weights = torch.rand(len(streams)).tolist()
     encoder = MultiStream(BACKBONES[name], streams, weights)

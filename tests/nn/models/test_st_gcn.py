@@ -15,6 +15,7 @@ from pyg_fsar.nn import (
     SkeletonEncoder,
     STGCNBlock,
 )
+from pyg_fsar.testing import assert_encoder
 
 TINY = ((8, 1), (8, 1), (12, 2))
 
@@ -180,3 +181,13 @@ def test_refuses_unknown_options() -> None:
 def test_two_blocks_keep_every_frame() -> None:
     encoder = STGCN("kinect20", num_blocks=2)
     assert encoder(torch.randn(1, 13, 20, 3)).shape == (1, 13, 20, 64)
+
+
+@pytest.mark.parametrize(
+    ("plan", "kernel_size", "mixes"),
+    [([(4, 1), (8, 1)], 1, False), ([(4, 1), (8, 1)], 3, True), ([(4, 1), (8, 2)], 1, True)],
+)
+def test_kernels_of_one_frame_keep_frames_apart(plan: list, kernel_size: int, mixes: bool) -> None:
+    model = STGCN("coco17", plan=plan, kernel_size=kernel_size)
+    assert model.mixes_frames is mixes
+    assert_encoder(model, "coco17")
