@@ -130,9 +130,7 @@ class FewShotModel(PretrainedModule):
             new_lengths = torch.tensor([frames_of[length] for length in lengths.tolist()])
             new_lengths = new_lengths.to(embedded.device)
         if embedded.size(0) != len(lengths):  # otherwise one body each, and nothing to average
-            embedded = scatter(
-                embedded, body_to_clip, dim=0, dim_size=len(lengths), reduce="mean"
-            )
+            embedded = scatter(embedded, body_to_clip, dim=0, dim_size=len(lengths), reduce="mean")
         return EmbeddedClips(embedded, new_lengths)
 
     def match(
@@ -151,7 +149,7 @@ class FewShotModel(PretrainedModule):
         return match(self.matcher, support, query, n_way)
 
     def _streams(self, x: Tensor) -> Tensor:
-        """Streams of an embedding as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
+        """Streams as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
         num_streams = getattr(self.encoder, "num_streams", None)
         return x if num_streams is None else x.unflatten(-1, (num_streams, -1)).movedim(-2, 0)
 

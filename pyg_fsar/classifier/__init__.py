@@ -1,4 +1,4 @@
-"""A few-shot model with the habits of scikit-learn, and why it gives a clip its label."""
+"""A few-shot model as a scikit-learn estimator, and why it gives a clip its label."""
 
 from pyg_fsar.classifier.classifier import FewShotClassifier
 from pyg_fsar.classifier.explanation import Explanation

@@ -1,10 +1,10 @@
-"""A few-shot model with the habits of scikit-learn."""
+"""A few-shot model as a scikit-learn estimator."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections import defaultdict
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,9 +24,8 @@ from pyg_fsar.classifier.clips import (
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
 from pyg_fsar.classifier.storage import read_folder, write_folder
-from pyg_fsar.classifier.support import Support, pad_clips
-from pyg_fsar.data import stack_clips
-from pyg_fsar.nn import FewShotModel
+from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
 
@@ -34,7 +33,7 @@ __all__ = ["FewShotClassifier"]
 
 
 class FewShotClassifier:
-    r"""Names clips by a few examples of each class, with the habits of scikit-learn.
+    r"""Names clips by a few examples of each class, as a scikit-learn estimator.
 
     Nothing is trained: :meth:`fit` embeds the examples, which are the support, and the matcher
     compares other clips with them. Fit again after the model's weights have changed. The model is
@@ -43,7 +42,7 @@ class FewShotClassifier:
 
     Clips come in a dataset, a list or an array. Each is a
     :class:`~pyg_fsar.data.SkeletonSequence`, or an array ``[M, T, V, C]`` or ``[T, V, C]`` with the
-    joints of the encoder's skeleton. Those of different length are encoded apart, without padding.
+    joints of the encoder's skeleton. Clips may differ in length, and none is padded.
 
     Args:
         model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`.
@@ -91,7 +90,7 @@ class FewShotClassifier:
         self.transform = transform
         self.device = device
         self.batch_size = batch_size
-        self._support: Support | None = None
+        self._support: EmbeddedClips | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, by name, as scikit-learn asks for them.
@@ -104,8 +103,7 @@ class FewShotClassifier:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> FewShotClassifier:
-        """Change some of the arguments. The support came about by the former ones and is
-        forgotten, so :meth:`fit` is next.
+        """Change some of the arguments. Clears the fitted support; call :meth:`fit` again.
 
         Args:
             **params: Arguments by name.
@@ -144,11 +142,10 @@ class FewShotClassifier:
         classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
         layout = self._layout(clips)
         with evaluation_mode(self.model), torch.no_grad():
-            embedded = [clip for batch in self._embed(clips, layout) for clip in batch]
-            embeddings, lengths = pad_clips(embedded)
-            support = Support(embeddings, torch.from_numpy(y).to(embeddings.device), lengths)
+            support = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            support = support.with_y(torch.from_numpy(y).to(support.x.device))
             # A matcher that cannot compare these clips says so here, and not when predicting.
-            support.match(self.model.matcher, embedded[:1])
+            self.model.match(support, support[:1])
         self.classes_, self.skeleton_, self._support = classes, layout, support
         return self
 
@@ -159,9 +156,10 @@ class FewShotClassifier:
             - **output:** ``[n]``
 
         Raises:
-            RuntimeError: Before :meth:`fit`.
-            ValueError: For clips that :meth:`fit` refuses.
+            ValueError: Before :meth:`fit` (scikit-learn's ``NotFittedError`` where that is loaded),
+                and for clips that :meth:`fit` refuses.
             TypeError: If something is no clip.
+            FloatingPointError: If an embedding or a logit is NaN.
         """
         best = self._logits(clips).argmax(dim=-1).numpy()
         return self.classes_[best]
@@ -177,7 +175,7 @@ class FewShotClassifier:
         return self._logits(clips).softmax(dim=-1).numpy()
 
     def score(self, clips: Clips, labels: Collection[Any]) -> float:
-        """Share of clips that get the label given; errors as for :meth:`fit` and
+        """Fraction of clips that get the label given; errors as for :meth:`fit` and
         :meth:`predict`.
         """
         check_clips(clips)
@@ -192,16 +190,15 @@ class FewShotClassifier:
             label: Explain this label instead of the predicted one.
 
         Raises:
-            RuntimeError: Before :meth:`fit`.
-            ValueError: If the label is unknown or the only one, or for a clip that :meth:`fit`
-                refuses.
-            TypeError: If it is no clip, or the matcher has no method ``align``.
+            ValueError: Before :meth:`fit`, if the label is unknown or the only one, or for a clip
+                that :meth:`fit` refuses.
+            TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
         support, matcher = self._fitted(), self.model.matcher
-        if not hasattr(matcher, "align"):
+        if missing := [name for name in ("align", "references") if not hasattr(matcher, name)]:
             raise TypeError(
-                f"{type(matcher).__name__} has no method align(query, support), so its decisions "
-                "cannot be explained; give it one, or use pyg_fsar.matching.Matcher"
+                f"{type(matcher).__name__} has no method {missing[0]}, so its decisions cannot be "
+                "explained; give it one, or use pyg_fsar.matching.Matcher"
             )
         labels = self.classes_.tolist()
         if len(labels) == 1:
@@ -209,8 +206,9 @@ class FewShotClassifier:
         if label is not None and label not in labels:
             raise ValueError(f"unknown label {label!r}; known are {labels}")
         with evaluation_mode(self.model), torch.no_grad():
-            ((query,),) = self._embed([clip], self.skeleton_)
-            logits = support.match(matcher, [query])[0]
+            (embedded,) = self._embed([clip], self.skeleton_)
+            query = embedded.clip(0)
+            logits = self._match(support, embedded)[0]
             best = int(logits.argmax())
             number = best if label is None else labels.index(label)
             alignment, nearest = align_with_class(matcher, support, query, number)
@@ -235,7 +233,7 @@ class FewShotClassifier:
             folder: Where to: a new folder, or one that was saved before.
 
         Raises:
-            RuntimeError: Before :meth:`fit`.
+            ValueError: Before :meth:`fit`.
             TypeError: If a label is no text or number, which alone JSON can hold.
             FileExistsError: If the folder holds other files.
         """
@@ -291,9 +289,9 @@ class FewShotClassifier:
         classifier._support = support.to(classifier._place())
         return classifier
 
-    def _fitted(self) -> Support:
+    def _fitted(self) -> EmbeddedClips:
         if self._support is None:
-            raise RuntimeError("the classifier has no support yet; call fit(clips, labels) first")
+            raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
 
     def _place(self) -> torch.device:
@@ -308,29 +306,46 @@ class FewShotClassifier:
             own = prepare_clip(next(iter(clips)), 0, None, self.transform).skeleton
         return Skeleton.get(own)
 
-    def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[list[Tensor]]:
-        """Embeddings of clips, ``[T', V, C']`` each, one batch after the other."""
+    def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
+        """Embedded clips, one batch after the other."""
         prepared = (
             prepare_clip(clip, number, layout, self.transform) for number, clip in enumerate(clips)
         )
-        place = self._place()
+        place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
-            alike = defaultdict(list)
-            for number, clip in enumerate(batch):
-                alike[clip.bodies.shape[1:]].append(number)
-            embedded: dict[int, Tensor] = {}
-            for numbers in alike.values():
-                bodies, body_to_clip, _ = stack_clips([batch[number] for number in numbers])
-                inputs = bodies.to(place), body_to_clip.to(place)
-                embedded |= zip(numbers, self.model.embed(*inputs, len(numbers)), strict=True)
-            yield [embedded[number] for number in range(len(batch))]
+            embedded = self.model.embed(batch).to(place)
+            _refuse_nan(embedded.x, "the embedding of clip", first)
+            first += len(batch)
+            yield embedded
+
+    def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
+        """Logits in double precision on the CPU, ``[Q, N]``."""
+        return self.model.match(support, query, len(self.classes_)).cpu().double()
 
     def _logits(self, clips: Clips) -> Tensor:
         support = self._fitted()
         check_clips(clips)
         with evaluation_mode(self.model), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
-            return torch.cat([support.match(self.model.matcher, batch) for batch in batches])
+            logits = torch.cat([self._match(support, batch) for batch in batches])
+        _refuse_nan(logits.masked_fill(logits.isinf(), 0), "the logits of clip", 0)
+        return logits
+
+
+def _refuse_nan(values: Tensor, what: str, first: int) -> None:
+    """Refuse values ``[B, ...]`` of clips that are not finite."""
+    broken = (~values.flatten(1).isfinite().all(dim=1)).nonzero()
+    if len(broken):
+        raise FloatingPointError(
+            f"{what} {first + int(broken[0])} is NaN or infinite; look for a weight of the model "
+            "that is NaN, or extreme values in the clip"
+        )
+
+
+def _not_fitted(message: str) -> ValueError:
+    """scikit-learn's error where scikit-learn is loaded, so that its tools recognise it."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    return ValueError(message) if exceptions is None else exceptions.NotFittedError(message)
 
 
 def _description(transform: Transform | None) -> str | None:

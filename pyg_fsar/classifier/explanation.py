@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyg_fsar.classifier.support import Support
-from pyg_fsar.matching import Alignment
+from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.matching import Alignment, match
 
 __all__ = ["Explanation", "align_with_class", "joint_evidence"]
 
@@ -48,12 +48,13 @@ class Explanation:
 
 
 def align_with_class(
-    matcher: nn.Module, support: Support, query: Tensor, number: int
+    matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
 ) -> tuple[Alignment, int]:
     """How an embedded clip is aligned with a class, and the position of its nearest support clip.
 
     Args:
-        matcher: A matcher with a method ``align``.
+        matcher: A matcher with methods ``align`` and ``references``, as
+            :class:`~pyg_fsar.matching.Matcher` has them.
         support: The support.
         query: The clip.
         number: Number of the class.
@@ -61,21 +62,19 @@ def align_with_class(
     Shapes:
         - **query:** ``[T, V, C']``
     """
-    shots = support.of_class(number)
-    each = torch.arange(len(shots.y), device=query.device)  # every shot a class of its own
-    nearest = int(shots._replace(y=each).match(matcher, [query]).argmax())
-    # A matcher of streams has the matchers that know of shots within.
-    parts: list[Any] = list(matcher.modules())
-    averages = any(getattr(part, "shots", None) == "average" for part in parts)
-    met = shots.embeddings[nearest] if averages else shots.embeddings.mean(dim=0)
-    if shots.lengths is not None:
-        met = met[: int(shots.lengths[nearest])]
-    alignment = parts[0].align(query, met)
-    position = int((support.y == number).nonzero()[nearest])
-    return Alignment(*(value.cpu() for value in alignment)), position
+    aligning: Any = matcher
+    positions = (support.y == number).nonzero().flatten()
+    shots = support[positions]
+    nearest = _nearest(matcher, shots, query)
+    references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
+    reference = references.clip(_nearest(matcher, references, query))
+    alignment = aligning.align(query, reference)
+    return Alignment(*(value.cpu() for value in alignment)), int(positions[nearest])
 
 
-def joint_evidence(matcher: nn.Module, support: Support, query: Tensor, number: int) -> Tensor:
+def joint_evidence(
+    matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
+) -> Tensor:
     """By how much the log-odds of a class fall when each joint in turn is zero in all clips.
 
     For costs of inner products and distances a joint that is zero on both sides is one that is not
@@ -89,14 +88,21 @@ def joint_evidence(matcher: nn.Module, support: Support, query: Tensor, number: 
 
     Shapes:
         - **query:** ``[T, V, C']``
-        - **output:** ``[V]``
+        - **output:** ``[V]``, in double precision on the CPU
     """
     keep = (1 - torch.eye(query.size(1))).to(query).unsqueeze(-1)
 
     def log_odds(query: Tensor, embeddings: Tensor) -> Tensor:
-        logits = support._replace(embeddings=embeddings).match(matcher, [query])[0]
+        clips = EmbeddedClips(query[None])
+        logits = match(matcher, support.with_x(embeddings), clips)[0].cpu().double()
         others = torch.arange(len(logits)) != number
         return logits[number] - logits[others].logsumexp(dim=0)
 
-    without = [log_odds(query * mask, support.embeddings * mask) for mask in keep]
-    return log_odds(query, support.embeddings) - torch.stack(without)
+    without = [log_odds(query * mask, support.x * mask) for mask in keep]
+    return log_odds(query, support.x) - torch.stack(without)
+
+
+def _nearest(matcher: nn.Module, clips: EmbeddedClips, query: Tensor) -> int:
+    """Position of the clip that a query is nearest to."""
+    apart = clips.with_y(torch.arange(len(clips), device=query.device))  # a class each
+    return int(match(matcher, apart, EmbeddedClips(query[None])).argmax())

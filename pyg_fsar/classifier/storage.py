@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pyg_fsar.classifier.support import Support
-from pyg_fsar.nn import FewShotModel
+from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["read_folder", "write_folder"]
@@ -23,7 +23,7 @@ FILES = {CLASSIFIER, SUPPORT, "config.json", "model.safetensors"}
 
 
 def write_folder(
-    folder: Path, model: FewShotModel, support: Support, config: dict[str, Any]
+    folder: Path, model: FewShotModel, support: EmbeddedClips, config: dict[str, Any]
 ) -> None:
     """Write a folder, which takes the place of an earlier one when it is whole.
 
@@ -51,7 +51,7 @@ def write_folder(
         "dtype": classes.dtype.str,
         "skeleton": skeleton.__getstate__(),
     }
-    tensors = {key: value for key, value in support._asdict().items() if value is not None}
+    tensors = {key: value for key, value in vars(support).items() if value is not None}
     save_file(tensors, unfinished / SUPPORT)
     (unfinished / CLASSIFIER).write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
     if folder.exists():
@@ -61,7 +61,7 @@ def write_folder(
     shutil.rmtree(former, ignore_errors=True)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], Support]:
+def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
     """What :func:`write_folder` wrote, but for the model; classes and skeleton as they were.
 
     Raises:
@@ -81,7 +81,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Support]:
             "transform": stored["transform"],
             "batch_size": stored["batch_size"],
         }
-        return config, Support(**load_file(folder / SUPPORT))
+        return config, EmbeddedClips(**load_file(folder / SUPPORT))
     except (ValueError, TypeError, KeyError, SafetensorError) as error:
         raise ValueError(
             f"{folder} holds a damaged classifier ({error!r}); copy or save it again"

@@ -72,8 +72,10 @@ class Episode:
             raise ValueError(f"clips of one episode have different skeletons: {sorted(layouts)}")
         for number, clip in enumerate(clips):
             if clip.y is None:
-                role, position = ("support", number) if number < len(support) else (
-                    "query", number - len(support)
+                role, position = (
+                    ("support", number)
+                    if number < len(support)
+                    else ("query", number - len(support))
                 )
                 raise ValueError(
                     f"{role} clip {position} has no label; give one with "

@@ -77,9 +77,7 @@ class DistanceMatcher(PretrainedModule):
             TypeError: If labels or lengths are not integers, or of support and query one is float64
                 and the other is not.
         """
-        distances = self.distances(
-            support, support_y, query, support_lengths, query_lengths, n_way
-        )
+        distances = self.distances(support, support_y, query, support_lengths, query_lengths, n_way)
         return -(self.scale if self.log_scale is None else self.log_scale.exp()) * distances
 
     def distances(

@@ -32,9 +32,7 @@ class PairMaker:
         >>> matcher = build_matcher("soft_dtw_l2", gamma=1.0)
     """
 
-    def __init__(
-        self, cost: type[FrameCost], aligner: Callable[..., Any], **defaults: Any
-    ) -> None:
+    def __init__(self, cost: type[FrameCost], aligner: Callable[..., Any], **defaults: Any) -> None:
         self.cost = cost
         self.aligner = aligner
         self.defaults = defaults
@@ -77,9 +75,11 @@ class PairMaker:
         """
         known = self.options(cost, activation)
         if unknown := sorted(options.keys() - known):
-            hint = "; heads, channels and the like need activation=True" if set(
-                unknown
-            ) & _keywords(ActivatedCost).keys() else ""
+            hint = (
+                "; heads, channels and the like need activation=True"
+                if set(unknown) & _keywords(ActivatedCost).keys()
+                else ""
+            )
             raise TypeError(
                 f"no option {', '.join(unknown)}; there are {', '.join(sorted(known))}{hint}"
             )

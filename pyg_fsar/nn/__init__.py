@@ -41,7 +41,8 @@ from pyg_fsar.nn.models import (
     make_norm,
     stgcn_from_public,
 )
-from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.nn.norm import NORMS, PairNorm
+from pyg_fsar.nn.penalties import PENALTIES
 from pyg_fsar.nn.pretrained import PretrainedModule
 from pyg_fsar.nn.rank_max import RANK_METHODS, RankMax, nuclear_norm
 
@@ -50,6 +51,8 @@ __all__ = [
     "BACKBONES",
     "CTRGCN",
     "MSG3D",
+    "NORMS",
+    "PENALTIES",
     "RANK_METHODS",
     "STGCN",
     "STGCNPP",

@@ -1,5 +1,6 @@
 """The Fabric loop that all example scripts share: options, training, evaluation, whole runs."""
 
+from pyg_fsar.training.build import build_encoder, build_model, build_penalty
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
 from pyg_fsar.training.evaluation import (
     EvaluationResult,
@@ -7,27 +8,27 @@ from pyg_fsar.training.evaluation import (
     evaluate,
     evaluate_one_shot,
 )
-from pyg_fsar.training.experiment import (
-    build_encoder,
-    build_model,
-    clip_transform,
-    draw_pictures,
-    format_table,
-    launch,
-    result_row,
-    run,
-)
 from pyg_fsar.training.fit import episode_loss, fit
-from pyg_fsar.training.options import ModelOptions, Options, TrainingOptions
+from pyg_fsar.training.model_options import SPATIAL, ModelOptions
+from pyg_fsar.training.optimizers import OPTIMIZERS
+from pyg_fsar.training.options import Options, TrainingOptions
+from pyg_fsar.training.report import draw_pictures, format_table, result_row
+from pyg_fsar.training.run import channels_of, default_loggers, launch, run
+from pyg_fsar.transforms import clip_transform
 
 __all__ = [
+    "OPTIMIZERS",
+    "SPATIAL",
     "EvaluationResult",
     "ModelOptions",
     "Options",
     "TrainingOptions",
     "build_encoder",
     "build_model",
+    "build_penalty",
+    "channels_of",
     "clip_transform",
+    "default_loggers",
     "draw_pictures",
     "embed_dataset",
     "episode_loss",

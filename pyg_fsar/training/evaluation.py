@@ -323,9 +323,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(num_threads)
 
 
-def _embed(
-    runner: Runner, model: nn.Module, dataset: Any, numbers: Sequence[int]
-) -> EmbeddedClips:
+def _embed(runner: Runner, model: nn.Module, dataset: Any, numbers: Sequence[int]) -> EmbeddedClips:
     """Embeddings of some clips.
 
     Raises:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,48 +15,51 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.nn import Parameter
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from pyg_fsar.data import Episode
-from pyg_fsar.datasets import SkeletonDataset
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeLoader
-from pyg_fsar.nn import FewShotModel
+from pyg_fsar.metrics import accuracy
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
-from pyg_fsar.training.evaluation import evaluate, progress
-from pyg_fsar.training.options import TrainingOptions
+from pyg_fsar.training.evaluation import evaluate
+from pyg_fsar.training.optimizers import OPTIMIZERS
+from pyg_fsar.training.options import TrainingOptions, parse_assignments
+from pyg_fsar.training.progress import progress
 
 __all__ = ["episode_loss", "fit"]
 
 
 def episode_loss(
-    model: torch.nn.Module, episode: Episode, rank_weight: float = 0.1
+    model: torch.nn.Module, episode: Episode, penalty_weight: float = TrainingOptions.penalty_weight
 ) -> tuple[Tensor, Tensor]:
     """Loss of Ma et al. (ECCV 2022) and accuracy of an episode.
 
     The loss is the mean negative log-likelihood of the queries over the softmax of their logits,
-    plus the weighted rank penalty.
+    plus the weighted penalty.
 
     Args:
-        model: A :class:`~pyg_fsar.nn.FewShotModel`.
+        model: A :class:`~pyg_fsar.FewShotModel`.
         episode: On the model's device.
-        rank_weight: Weight of the penalty.
+        penalty_weight: Weight of the penalty.
     """
-    logits, penalty = model(*episode.inputs())
-    loss = F.cross_entropy(logits, episode.query_y) + rank_weight * penalty
-    accuracy = (logits.detach().argmax(dim=-1) == episode.query_y).float().mean()
-    return loss, accuracy
+    logits, penalty = model(episode)
+    loss = F.cross_entropy(logits, episode.query_y) + penalty_weight * penalty
+    return loss, accuracy(logits.detach(), episode.query_y)
 
 
 def fit(
     fabric: Fabric,
     model: FewShotModel,
-    train_data: SkeletonDataset,
-    val_data: SkeletonDataset,
+    train_data: Any,
+    val_data: Any,
     options: TrainingOptions,
     folder: str | Path,
     settings: dict[str, Any] | None = None,
     loggers: Sequence[Logger] = (),
+    optimizer: Optimizer | Callable[[Iterable[Parameter]], Optimizer] | None = None,
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it has the weights of its best epoch by validation.
 
@@ -72,9 +76,12 @@ def fit(
         folder: Where the checkpoints go.
         settings: Plain values that describe the model; a run resumes only with the same ones.
         loggers: Loggers of Fabric, each of which receives one row per epoch.
+        optimizer: An optimizer of the model's parameters, or a function that makes one of them, in
+            place of the one that ``options`` name.
 
     Returns:
-        One row per epoch: epoch, losses, accuracies (0 to 1), learning rate and seconds.
+        One row per epoch: epoch, losses, accuracies (0 to 1), further measures of
+        :data:`~pyg_fsar.metrics.QUERY_METRICS`, learning rate and seconds.
 
     Raises:
         FloatingPointError: If the loss is NaN or infinite; the last checkpoint stays as it was.
@@ -92,14 +99,15 @@ def fit(
         )
     folder.mkdir(parents=True, exist_ok=True)
     loader = _train_loader(fabric, train_data, options)
-    optimizer: Any = _adam(fabric, model, options)
-    scheduler = _scheduler(optimizer, options)
-    wrapped, optimizer = fabric.setup(model, optimizer)
+    made = _optimizer(fabric, model, options) if optimizer is None else optimizer
+    made = made if isinstance(made, Optimizer) else made(model.parameters())
+    scheduler = _scheduler(made, options)
+    wrapped, wrapped_optimizer = fabric.setup(model, made)
 
     settings = {**(settings or {}), **_fixed_options(options)}
     state = {
         "model": wrapped,
-        "optimizer": optimizer,
+        "optimizer": wrapped_optimizer,
         "scheduler": scheduler,
         "precision": fabric.strategy.precision,  # the loss scale of 16-mixed
     }
@@ -112,7 +120,7 @@ def fit(
     while not _finished(history, options):
         epoch = len(history)
         loader.set_epoch(epoch)
-        row = _run_epoch(fabric, wrapped, optimizer, loader, val_data, options, epoch)
+        row = _run_epoch(fabric, wrapped, wrapped_optimizer, loader, val_data, options, epoch)
         improved = row["val_accuracy"] > max((r["val_accuracy"] for r in history), default=-1.0)
         history.append(row)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -128,9 +136,7 @@ def fit(
     return history
 
 
-def _train_loader(
-    fabric: Fabric, train_data: SkeletonDataset, options: TrainingOptions
-) -> EpisodeLoader:
+def _train_loader(fabric: Fabric, train_data: Any, options: TrainingOptions) -> EpisodeLoader:
     share = fabric.world_size * options.accumulate
     if options.train_episodes % share:
         raise ValueError(
@@ -145,14 +151,13 @@ def _train_loader(
     )  # fmt: skip
 
 
-def _adam(fabric: Fabric, model: FewShotModel, options: TrainingOptions) -> Adam:
-    return Adam(
-        model.parameters(),
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        # Of 16-mixed, a fused step unscales the gradients itself, when they cannot be clipped.
-        fused=getattr(fabric.strategy.precision, "scaler", None) is None,
-    )
+def _optimizer(fabric: Fabric, model: FewShotModel, options: TrainingOptions) -> Optimizer:
+    make = OPTIMIZERS[options.optimizer]
+    arguments = parse_assignments(options.optimizer_options)
+    if "fused" in inspect.signature(make).parameters:
+        # Under 16-mixed, a fused step unscales gradients itself, so they could not be clipped.
+        arguments["fused"] = getattr(fabric.strategy.precision, "scaler", None) is None
+    return make(model.parameters(), lr=options.lr, weight_decay=options.weight_decay, **arguments)
 
 
 def _run_epoch(
@@ -160,30 +165,32 @@ def _run_epoch(
     model: Any,
     optimizer: Any,
     loader: EpisodeLoader,
-    val_data: SkeletonDataset,
+    val_data: Any,
     options: TrainingOptions,
     epoch: int,
 ) -> dict[str, float]:
-    """Train and validate; what is to be known of the epoch."""
+    """Train and validate one epoch; return its log row."""
     start = time.perf_counter()
     torch.manual_seed(hash((options.seed, epoch, fabric.global_rank)))
-    loss, accuracy = _train_epoch(fabric, model, optimizer, loader, options, epoch)
+    loss, train_accuracy = _train_epoch(fabric, model, optimizer, loader, options, epoch)
     seconds = time.perf_counter() - start
     result = evaluate(
-        fabric, model, val_data, options.n_way, options.k_shot, options.n_query,
-        options.val_episodes, seed=options.eval_seed,
+        model, val_data, options.n_way, options.k_shot, options.n_query, options.val_episodes,
+        seed=options.eval_seed, fabric=fabric,
     )  # fmt: skip
+    further = [name for name in result.values if name not in ("accuracy", "loss")]
     _refuse_nan(result.loss, f"the validation loss became {result.loss} after epoch {epoch}")
     fabric.print(
-        f"epoch {epoch:3d}  loss {loss:.4f}  train {100 * accuracy:5.2f} %  val {result}  "
+        f"epoch {epoch:3d}  loss {loss:.4f}  train {100 * train_accuracy:5.2f} %  val {result}  "
         f"{seconds:.1f} s"
     )
     return {
         "epoch": epoch,
         "train_loss": loss,
-        "train_accuracy": accuracy,
+        "train_accuracy": train_accuracy,
         "val_loss": result.loss,
         "val_accuracy": result.accuracy,
+        **{f"val_{name}": float(result.values[name].mean()) for name in further},
         "lr": optimizer.param_groups[0]["lr"],
         "seconds": seconds,
     }
@@ -204,9 +211,9 @@ def _train_epoch(
         for turn, episode in enumerate(bar, start=1):
             step = turn % options.accumulate == 0
             with fabric.no_backward_sync(model, enabled=not step):
-                loss, accuracy = episode_loss(model, fabric.to_device(episode), options.rank_weight)
+                loss, hits = episode_loss(model, fabric.to_device(episode), options.penalty_weight)
                 fabric.backward(loss / options.accumulate)
-            total += torch.stack([loss.detach(), accuracy])
+            total += torch.stack([loss.detach(), hits])
             if step:
                 if options.clip_norm is not None:
                     # Infinite gradients are for the loss scaling of 16-mixed to skip; without it

@@ -17,6 +17,7 @@ class BiMHM:
     """:func:`bimhm` as an aligner, which has no options."""
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`bimhm`."""
         return bimhm(cost, lengths)
 
 

@@ -35,10 +35,13 @@ class Diagonal:
             raise ValueError(f"reduce must be 'mean' or 'sum', got '{self.reduce}'")
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`diagonal`."""
         return diagonal(cost, self.reduce, lengths)
 
 
-def diagonal(cost: Tensor, reduce: str = Diagonal.reduce, lengths: PairLengths | None = None) -> Tensor:
+def diagonal(
+    cost: Tensor, reduce: str = Diagonal.reduce, lengths: PairLengths | None = None
+) -> Tensor:
     r"""Cost of matching frames of the same index.
 
     Args:

@@ -30,6 +30,7 @@ class DTW:
         check_band(self.band)
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`dtw`."""
         return dtw(cost, lengths, self.band)
 
 

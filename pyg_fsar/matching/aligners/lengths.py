@@ -40,7 +40,8 @@ def check_cost(cost: Tensor) -> Tensor:
 def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
     """Lengths as two integer tensors of the batch shape of a cost.
 
-    Values are checked on the CPU only, and not in a compiled graph, see :func:`~pyg_fsar.data.can_read`.
+    Values are checked on the CPU only, and not in a compiled graph, see
+    :func:`~pyg_fsar.data.can_read`.
 
     Args:
         cost: Frame costs ``[..., N, M]``.

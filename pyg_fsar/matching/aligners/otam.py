@@ -31,6 +31,7 @@ class OTAM:
         check_smoothing("lam", self.lam)
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`otam`."""
         return otam(cost, self.lam, lengths)
 
 

@@ -39,6 +39,7 @@ class SoftDTW:
         check_band(self.band)
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`soft_dtw`."""
         return soft_dtw(cost, self.gamma, lengths, self.band)
 
 
