@@ -23,9 +23,10 @@ from _reference import (
 from _timing import compare, print_table
 from torch import Tensor, nn
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.data import Episode
 from pyg_fsar.matching import Matcher, build_matcher
-from pyg_fsar.nn import STGCN, FewShotModel
+from pyg_fsar.nn import STGCN
 
 WAY, QUERIES, FRAMES, GAMMA, WEIGHT = 5, 10, 30, 0.01, 0.1
 CLIPS = WAY * (1 + QUERIES)
@@ -116,7 +117,7 @@ class HeadAlone(nn.Module):
 
 
 def loss_of(model: FewShotModel, episode: Episode) -> Tensor:
-    logits, penalty = model(*episode.inputs())
+    logits, penalty = model(episode)
     return F.cross_entropy(logits, episode.query_y) + WEIGHT * penalty
 
 

@@ -51,8 +51,8 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "RankMax, FBNM": {"spatial": "rankmax", "rank_method": "fbnm"},
         "RankMax, nuclear": {"spatial": "rankmax", "rank_method": "nuclear"},
         "RankMax, logdet": {"spatial": "rankmax", "rank_method": "logdet"},
-        "RankMax, nuclear, lambda 1": {"spatial": "rankmax", "rank_weight": 1.0},
-        "RankMax, nuclear, lambda 10": {"spatial": "rankmax", "rank_weight": 10.0},
+        "RankMax, nuclear, lambda 1": {"spatial": "rankmax", "penalty_weight": 1.0},
+        "RankMax, nuclear, lambda 10": {"spatial": "rankmax", "penalty_weight": 10.0},
         "activation": {"spatial": "activation"},
         "full": {"spatial": "full"},
     },
@@ -74,8 +74,8 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "full, FBNM": {"spatial": "full", "rank_method": "fbnm"},
         "full, as released": {"spatial": "full", "rank_method": "fbnm", "gamma": 0.01},
         "full, divergence": {"spatial": "full", "divergence": True},
-        "full, lambda 1": {"spatial": "full", "rank_weight": 1.0},
-        "full, lambda 1, gamma 1": {"spatial": "full", "rank_weight": 1.0, "gamma": 1.0},
+        "full, lambda 1": {"spatial": "full", "penalty_weight": 1.0},
+        "full, lambda 1, gamma 1": {"spatial": "full", "penalty_weight": 1.0, "gamma": 1.0},
     },
     "backbones": {
         f"{name}, {matcher}": {"spatial": "none", "backbone": backbone, "matcher": option}
@@ -169,8 +169,8 @@ def train_row(options: Namespace, row: str, seed: int) -> None:
     # Every row is tested after its last epoch. The best of a few epochs by a validation on five
     # classes is often an early one, which adds more noise than the rows differ by.
     load_checkpoint(fabric, folder / "last.ckpt", {"model": model})
-    embedded = embed_dataset(fabric, model, test)
-    result = evaluate(fabric, model, test, **training.test_protocol(), embedded=embedded)
+    embedded = embed_dataset(model, test, fabric=fabric)
+    result = evaluate(model, test, **training.test_protocol(), embedded=embedded, fabric=fabric)
     frames = embedded[0].float().flatten(0, 1)
     outcome = {
         "settings": {**asdict(replace(training, resume=False)), **settings},

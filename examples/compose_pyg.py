@@ -20,10 +20,11 @@ from torch_geometric.nn import GAT, GIN
 from torch_geometric.transforms import RandomNodeSplit
 from torch_geometric.utils import stochastic_blockmodel_graph
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.datasets import UTDMHAD, FakeSkeletonDataset, SkeletonDataset
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.metrics import effective_rank
-from pyg_fsar.nn import FewShotModel, FrameEncoder, RankMaxConv
+from pyg_fsar.nn import FrameEncoder, RankMaxConv
 from pyg_fsar.training import (
     TrainingOptions,
     clip_transform,
@@ -73,8 +74,8 @@ def few_shot_rows(options: Namespace, fabric: Fabric) -> Iterator[dict[str, str]
         encoder = FrameEncoder(gnn, train.skeleton, num_temporal=2)
         model = FewShotModel(encoder, build_matcher("soft_dtw", gamma=0.1))
         fit(fabric, model, train, val, training, options.out / name.lower())
-        embedded = embed_dataset(fabric, model, test)
-        result = evaluate(fabric, model, test, **training.test_protocol(), embedded=embedded)
+        embedded = embed_dataset(model, test, fabric=fabric)
+        result = evaluate(model, test, **training.test_protocol(), embedded=embedded, fabric=fabric)
         yield {
             "data": "GENERATED motions" if options.root is None else "UTD-MHAD",
             "task": f"{training.n_way}-way {training.k_shot}-shot",
@@ -131,7 +132,7 @@ def generate_graph(seed: int) -> Data:
     return RandomNodeSplit(num_train_per_class=10, num_val=50, num_test=200)(data)
 
 
-def classify_nodes(data: Data, rank_weight: float, steps: int) -> tuple[float, float]:
+def classify_nodes(data: Data, penalty_weight: float, steps: int) -> tuple[float, float]:
     """Test accuracy and effective rank of the nodes, at the step with the best validation."""
     torch.manual_seed(0)
     model = NodeClassifier()
@@ -139,8 +140,8 @@ def classify_nodes(data: Data, rank_weight: float, steps: int) -> tuple[float, f
     best = (-1.0, 0.0, 0.0)
     for _ in range(steps):
         loss = F.cross_entropy(model(data)[data.train_mask], data.y[data.train_mask])
-        if rank_weight > 0:
-            loss = loss + rank_weight * model.rank_loss()
+        if penalty_weight > 0:
+            loss = loss + penalty_weight * model.rank_loss()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

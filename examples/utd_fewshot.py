@@ -16,10 +16,10 @@ import torch
 from torch.nn import Identity
 from torch_geometric.transforms import BaseTransform
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.datasets import UTDMHAD
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.metrics import mean_confidence_interval
-from pyg_fsar.nn import FewShotModel
 from pyg_fsar.training import (
     EvaluationResult,
     ModelOptions,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for version, data in versions.items():
         for name, matcher in {"L2": "protonet", "DTW": "dtw"}.items():
             untrained = FewShotModel(Identity(), build_matcher(matcher, cost="euclidean"))
-            result = evaluate(fabric, untrained, data, **training.test_protocol())
+            result = evaluate(untrained, data, **training.test_protocol(), fabric=fabric)
             results[f"{name}, {version}"] = result
             fabric.print(f"{name}, {version}: {result}")
 

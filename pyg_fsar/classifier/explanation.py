@@ -63,7 +63,8 @@ def align_with_class(
         - **query:** ``[T, V, C']``
     """
     aligning: Any = matcher
-    positions = (support.y == number).nonzero().flatten()
+    classes: Any = support.y
+    positions = (classes == number).nonzero().flatten()
     shots = support[positions]
     nearest = _nearest(matcher, shots, query)
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -129,17 +129,16 @@ class Episode:
 
         ``lengths`` stays: the CPU asks it whether clips differ, and must not wait for a GPU.
         """
-        moved = self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-        return replace(moved, lengths=self.lengths)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking), {"lengths"})
 
     def pin_memory(self) -> Episode:
         """The episode in page-locked memory, as :class:`torch.utils.data.DataLoader` asks."""
         return self._map(lambda tensor: tensor.pin_memory())
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Episode:
+    def _map(self, function: Callable[[Tensor], Tensor], skip: Collection[str] = ()) -> Episode:
         tensors: dict[str, Any] = {
             item.name: function(getattr(self, item.name))
             for item in fields(self)
-            if isinstance(getattr(self, item.name), Tensor)
+            if isinstance(getattr(self, item.name), Tensor) and item.name not in skip
         }
         return replace(self, **tensors)

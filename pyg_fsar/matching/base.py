@@ -41,6 +41,11 @@ class DistanceMatcher(PretrainedModule):
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 
+    @property
+    def compiles_with_n_way(self) -> bool:
+        """Whether a compiled graph needs ``n_way``; a subclass may override it."""
+        return False
+
     def forward(
         self,
         support: Tensor,
@@ -94,14 +99,19 @@ class DistanceMatcher(PretrainedModule):
         Shapes:
             - **output:** ``[Q, N]``
         """
-        clips = EmbeddedClips(support, support_lengths, support_y)
+        if n_way is None and self.compiles_with_n_way and torch.compiler.is_compiling():
+            raise ValueError(
+                f"give n_way=, the number of classes, to compile this {type(self).__name__}"
+            )
+        clips = _clips("support", support, support_lengths, support_y)
+        queries = _clips("query", query, query_lengths)
         n_way = _check_classes(clips, n_way)
         if (support.dtype == torch.float64) != (query.dtype == torch.float64):
             raise TypeError(
                 f"support is {support.dtype} and query is {query.dtype}; bring both to one dtype, "
                 "such as with query.to(support.dtype)"
             )
-        return self.class_distances(clips, EmbeddedClips(query, query_lengths), n_way)
+        return self.class_distances(clips, queries, n_way)
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes, from checked input.
@@ -152,6 +162,13 @@ def match(
     if n_way is not None and _takes(matcher, "n_way"):
         options["n_way"] = n_way
     return matcher(support.x, support.y, query.x, **options)
+
+
+def _clips(role: str, x: Tensor, lengths: Tensor | None, y: Tensor | None = None) -> EmbeddedClips:
+    try:
+        return EmbeddedClips(x, lengths, y)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{role} clips: {error}") from None
 
 
 def _takes(matcher: nn.Module, name: str) -> bool:

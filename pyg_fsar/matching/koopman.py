@@ -56,6 +56,11 @@ class KoopmanMatcher(DistanceMatcher):
         self.shots = shots
         self.project = None if project is None else torch.nn.Linear(channels, project)
 
+    @property
+    def compiles_with_n_way(self) -> bool:
+        """Whether ``n_way`` is needed to compile, since it decides how many matrices there are."""
+        return SHOTS[self.shots].reduce is None
+
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
         references = SHOTS[self.shots].references(support, n_way)

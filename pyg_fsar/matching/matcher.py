@@ -74,32 +74,12 @@ class Matcher(DistanceMatcher):
         self.shots = shots
         self.divergence = divergence
 
-    def distances(
-        self,
-        support: Tensor,
-        support_y: Tensor,
-        query: Tensor,
-        support_lengths: Tensor | None = None,
-        query_lengths: Tensor | None = None,
-        n_way: int | None = None,
-    ) -> Tensor:
-        """Distances of the queries to the classes; arguments and errors as in :meth:`forward`.
-
-        Shapes:
-            - **output:** ``[Q, N]``
+    @property
+    def compiles_with_n_way(self) -> bool:
+        """Whether ``n_way`` is needed to compile: by a cost that depends on the number of pairs,
+        with a rule that makes one reference of each class.
         """
-        # A rule with one reference per class makes the number of pairs depend on n_way.
-        if (
-            n_way is None
-            and self.cost.fixed_pairs
-            and SHOTS[self.shots].reduce is None
-            and torch.compiler.is_compiling()
-        ):
-            raise ValueError(
-                f"give n_way=, the number of classes, to compile a matcher with "
-                f"{type(self.cost).__name__}: the number of pairs decides how it computes them"
-            )
-        return super().distances(support, support_y, query, support_lengths, query_lengths, n_way)
+        return self.cost.fixed_pairs and SHOTS[self.shots].reduce is None
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""

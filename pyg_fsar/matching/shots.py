@@ -43,7 +43,7 @@ class Shots:
         """
         if self.reduce is None:
             return distances
-        return scatter(distances, references.y, dim=1, dim_size=n_way, reduce=self.reduce)
+        return scatter(distances, _classes(references), dim=1, dim_size=n_way, reduce=self.reduce)
 
 
 def mean_prototypes(support: EmbeddedClips, n_way: int) -> EmbeddedClips:

@@ -60,9 +60,8 @@ def draw_pictures(
     losses = nll_loss(log_probabilities, episode.query_y, reduction="none")
     query = int(losses.masked_fill(~right, torch.inf).argmin())
     of_class = (episode.support_y == episode.query_y[query]).nonzero().flatten()
-    drawn = gather_clips(
-        drawn_data or dataset, [numbers[num_support + query], numbers[of_class[0]]]
-    )
+    pair = [numbers[num_support + query], numbers[int(of_class[0])]]
+    drawn = gather_clips(drawn_data or dataset, pair)
     action = textwrap.fill(class_names_of(dataset)[int(drawn[0].y)], 60)
 
     embedding = queries.clip(query).cpu()
@@ -79,8 +78,9 @@ def draw_pictures(
     matcher: Any = model.matcher
     if not hasattr(matcher, "align"):
         return
-    shots = support[of_class.to(support.x.device)]
-    reference = matcher.references(shots.with_y(torch.zeros_like(shots.y)), 1).clip(0)
+    of_class = of_class.to(support.x.device)
+    shots = support[of_class].with_y(torch.zeros_like(of_class))
+    reference = matcher.references(shots, 1).clip(0)
     alignment = matcher.align(queries.clip(query), reference)
     figure = plot_alignment(
         alignment.cost.cpu(), alignment.weights.cpu(), *drawn, view=(0, 1), title=action

@@ -26,7 +26,8 @@ def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> B
     Args:
         num_frames: Number of frames of every clip.
         train: Add what is random.
-        motion_only: Subtract each clip's mean pose, see :class:`~pyg_fsar.transforms.RemoveMeanPose`.
+        motion_only: Subtract each clip's mean pose, see
+            :class:`~pyg_fsar.transforms.RemoveMeanPose`.
     """
     mode = "random_segments" if train else "uniform"
     steps = [ResampleFrames(num_frames, mode), CenterOnJoint(), AlignView(), ScaleByTorso()]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pyg_fsar import FewShotClassifier
+from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import STGCN, FewShotModel
+from pyg_fsar.nn import STGCN
 
 LABELS = ["wave", "bow", "wave", "kick", "bow", "wave"]
 

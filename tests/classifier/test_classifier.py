@@ -8,11 +8,11 @@ from torch_geometric.data import Batch
 from torch_geometric.transforms import Compose
 
 import pyg_fsar
-from pyg_fsar import FewShotClassifier
+from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import Episode, SkeletonSequence
 from pyg_fsar.datasets import UTDMHAD, SkeletonArrays
 from pyg_fsar.matching import MATCHERS, EuclideanCost, build_matcher
-from pyg_fsar.nn import AGCN, FewShotModel, MultiStream
+from pyg_fsar.nn import AGCN, MultiStream
 from pyg_fsar.training import clip_transform
 from pyg_fsar.transforms import FillMissingJoints, ResampleFrames
 
@@ -34,7 +34,7 @@ def test_equals_the_model_on_an_episode(new_model, clips, queries, labels, match
     # Classes of an episode are numbered as they come: let them come sorted.
     order = np.argsort([classes.index(label) for label in labels], kind="stable")
     with torch.no_grad():
-        logits, _ = model(*Episode.from_clips([clips[i] for i in order], queries).inputs())
+        logits, _ = model(Episode.from_clips([clips[i] for i in order], queries))
     probabilities = classifier.predict_proba(queries)
     assert probabilities.shape == (5, 3)
     np.testing.assert_allclose(probabilities, logits.softmax(-1).numpy(), rtol=1e-3, atol=1e-5)

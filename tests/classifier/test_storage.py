@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch_geometric.transforms import Compose
 
-from pyg_fsar import FewShotClassifier, Skeleton
+from pyg_fsar import FewShotClassifier, FewShotModel, Skeleton
 from pyg_fsar.classifier import storage
 from pyg_fsar.classifier.classifier import _description
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import AGCN, FewShotModel, MultiStream
+from pyg_fsar.nn import AGCN, MultiStream
 from pyg_fsar.transforms import CenterOnJoint, ResampleFrames
 
 FILES = ["classifier.json", "config.json", "model.safetensors", "support.safetensors"]

@@ -56,13 +56,19 @@ def test_other_attributes_may_differ_and_labels_be_tensors(support: list, query:
     assert torch.equal(episode.query_y, expected.query_y)
 
 
-def test_inputs_have_lengths_only_if_they_differ(support: list, query: list) -> None:
+def test_says_whether_clips_differ_in_length(support: list, query: list) -> None:
     episode = Episode.from_clips(support, query)
-    bodies, body_to_clip, support_y, num_clips, n_way, lengths = episode.inputs()
-    assert bodies.shape == (7, 7, 25, 3) and body_to_clip.shape == (7,)
-    assert support_y.tolist() == [0, 1] and (num_clips, n_way) == (5, 2)
-    assert lengths is not None and lengths.tolist() == [5, 7, 5, 2, 5]
-    assert Episode.from_clips([clip(0)], [clip(0)]).inputs()[-1] is None
+    assert episode.lengths.tolist() == [5, 7, 5, 2, 5] and episode.ragged
+    assert episode.to("cpu").ragged
+    assert not Episode.from_clips([clip(0)], [clip(0)]).ragged
+
+
+def test_refuses_clips_without_a_label(support: list, query: list) -> None:
+    unlabelled = SkeletonSequence.from_bodies(torch.randn(1, 4, 25, 3))
+    with pytest.raises(ValueError, match=r"support clip 0 has no label; give one with .*y=label"):
+        Episode.from_clips([unlabelled], query)
+    with pytest.raises(ValueError, match="query clip 1 has no label"):
+        Episode.from_clips(support, [query[0], unlabelled])
 
 
 def test_moving_keeps_everything(support: list, query: list) -> None:

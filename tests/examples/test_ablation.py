@@ -156,7 +156,7 @@ def test_encodes_test_clips_once(ablation, tmp_path, monkeypatch):
 
     def counting(fabric, model, dataset, *args):
         encoded.append(dataset)
-        return embed_dataset(fabric, model, dataset, *args)
+        return embed_dataset(model, dataset, *args, fabric=fabric)
 
     monkeypatch.setattr(evaluation, "embed_dataset", counting)
     monkeypatch.setattr(ablation, "embed_dataset", counting)

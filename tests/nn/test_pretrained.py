@@ -14,11 +14,10 @@ import torch
 import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
-from pyg_fsar import Skeleton
+from pyg_fsar import FewShotModel, Skeleton
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.nn import (
     STGCN,
-    FewShotModel,
     FrameEncoder,
     MultiStream,
     PairNorm,

@@ -10,9 +10,10 @@ import torch
 from lightning_fabric import Fabric
 from torch_geometric.transforms import Compose
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.datasets import SkeletonArrays
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import STGCN, FewShotModel, RankMax
+from pyg_fsar.nn import STGCN, RankMax
 from pyg_fsar.training import TrainingOptions
 from pyg_fsar.transforms import RandomJitter, RandomRotate
 

@@ -9,10 +9,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch_geometric.nn import GCNConv
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.data import stack_clips
 from pyg_fsar.loader import EpisodeLoader, EpisodeSampler
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import FewShotModel, FrameEncoder
+from pyg_fsar.nn import FrameEncoder
 from pyg_fsar.training import EvaluationResult, embed_dataset, evaluate, evaluate_one_shot
 
 
@@ -25,7 +26,7 @@ def naive(model, dataset, runs, n_way=3, k_shot=1, n_query=2, num_episodes=5, se
         loader.set_epoch(run)
         for episode in loader:
             with torch.no_grad():
-                logits, _ = model(*episode.inputs())
+                logits, _ = model(episode)
             right = logits.argmax(dim=-1) == episode.query_y
             accuracies.append(right.float().mean())
             losses.append(F.cross_entropy(logits, episode.query_y))
@@ -48,7 +49,7 @@ def warm_up(model, dataset):
 def test_equals_the_model_on_each_episode(fabric, motions, new_model, matcher, k_shot):
     data = motions()
     model = warm_up(new_model(**matcher), data)
-    result = evaluate(fabric, model, data, 3, k_shot, 2, 5, runs=2, seed=7)
+    result = evaluate(model, data, 3, k_shot, 2, 5, runs=2, seed=7, fabric=fabric)
     accuracies, losses = naive(model, data, runs=2, k_shot=k_shot)
     torch.testing.assert_close(result.losses, losses, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(result.accuracies, accuracies)
@@ -63,21 +64,21 @@ def test_embeddings_may_be_given(fabric, motions, ragged, monkeypatch):
     model = FewShotModel(
         FrameEncoder(GCNConv(3, 4), "ntu25"), build_matcher("dtw", shots="average")
     )
-    embedded = embed_dataset(fabric, model, data)
-    expected = evaluate(fabric, model, data, 3, 2, 2, 4, runs=2)
+    embedded = embed_dataset(model, data, fabric=fabric)
+    expected = evaluate(model, data, 3, 2, 2, 4, runs=2, fabric=fabric)
     monkeypatch.setattr(model, "embed", None)  # it must not encode again
-    result = evaluate(fabric, model, data, 3, 2, 2, 4, runs=2, embedded=embedded)
+    result = evaluate(model, data, 3, 2, 2, 4, runs=2, embedded=embedded, fabric=fabric)
     assert torch.equal(result.losses, expected.losses)
     assert torch.equal(result.accuracies, expected.accuracies)
     with pytest.raises(ValueError, match="embedded has 24 clips and the dataset 20"):
-        evaluate(fabric, model, motions(clips_per_class=5), 3, 2, 2, embedded=embedded)
+        evaluate(model, motions(clips_per_class=5), 3, 2, 2, embedded=embedded, fabric=fabric)
 
 
 def test_depends_on_the_seed_alone(fabric, motions, new_model):
     data, model = motions(), new_model()
 
     def losses(seed, **options):
-        return evaluate(fabric, model, data, 3, 1, 2, seed=seed, **options).losses
+        return evaluate(model, data, 3, 1, 2, seed=seed, **options, fabric=fabric).losses
 
     first = losses(1, num_episodes=4, runs=2)
     torch.manual_seed(5)
@@ -96,9 +97,9 @@ def test_leaves_the_model_as_it_was(fabric, motions, new_model, setting_up):
     subject = fabric.setup(model) if setting_up else model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     random_state, num_threads = torch.get_rng_state(), torch.get_num_threads()
-    first = evaluate(fabric, subject, motions(), 3, 1, 2, 3)
-    embed_dataset(fabric, subject, motions())
-    assert torch.equal(evaluate(fabric, subject, motions(), 3, 1, 2, 3).losses, first.losses)
+    first = evaluate(subject, motions(), 3, 1, 2, 3, fabric=fabric)
+    embed_dataset(subject, motions(), fabric=fabric)
+    assert torch.equal(evaluate(subject, motions(), 3, 1, 2, 3, fabric=fabric).losses, first.losses)
     assert model.training
     assert not model.encoder.input_norm.training
     assert model.encoder.blocks[0].training
@@ -109,23 +110,23 @@ def test_leaves_the_model_as_it_was(fabric, motions, new_model, setting_up):
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key])
     model.eval()
-    evaluate(fabric, subject, motions(), 3, 1, 2, 3)
+    evaluate(subject, motions(), 3, 1, 2, 3, fabric=fabric)
     assert not any(part.training for part in model.modules())
 
 
 def test_training_mode_comes_back_after_an_error(fabric, motions, new_model):
     model = new_model()
     with pytest.raises(ValueError, match="clips differ in length, but STGCN makes"):
-        evaluate(fabric, model, motions(ragged=True), 3, 1, 2, 3)
+        evaluate(model, motions(ragged=True), 3, 1, 2, 3, fabric=fabric)
     assert model.training
     assert torch.is_grad_enabled()
 
 
 def test_too_few_clips(fabric, motions, new_model):
     with pytest.raises(ValueError, match=r"5-way episodes need 5 classes, .* only 4"):
-        evaluate(fabric, new_model(), motions(num_classes=4))
+        evaluate(new_model(), motions(num_classes=4), fabric=fabric)
     with pytest.raises(ValueError, match="class 0 has 6 clips"):
-        evaluate(fabric, new_model(), motions(), 3, 1, 10)
+        evaluate(new_model(), motions(), 3, 1, 10, fabric=fabric)
 
 
 @pytest.mark.parametrize("shots", ["mean", "average"])
@@ -134,7 +135,7 @@ def test_ragged_clips_equal_pairs_of_trimmed_clips(fabric, motions, aligner, sho
     data = motions(ragged=True)
     matcher = build_matcher(aligner, cost="euclidean", shots=shots)
     model = FewShotModel(nn.Identity(), matcher)
-    result = evaluate(fabric, model, data, 3, 1, 2, 4, seed=3)
+    result = evaluate(model, data, 3, 1, 2, 4, seed=3, fabric=fabric)
     accuracies, losses = naive(model, data, runs=1, num_episodes=4, seed=3)
     torch.testing.assert_close(result.losses, losses)
     torch.testing.assert_close(result.accuracies, accuracies)
@@ -154,7 +155,7 @@ def test_ragged_clips_equal_pairs_of_trimmed_clips(fabric, motions, aligner, sho
 def test_embed_dataset(fabric, motions, new_model, chunk):
     data = motions()
     model = warm_up(new_model(), data)
-    embeddings, lengths = embed_dataset(fabric, model, data, chunk)
+    embeddings, lengths = embed_dataset(model, data, chunk, fabric=fabric)
     assert model.training
     assert lengths is None
     assert embeddings.shape == (24, 4, 25, 8)
@@ -171,7 +172,7 @@ def test_embed_ragged_dataset(fabric, motions, chunk):
     data = motions(ragged=True)
     encoder = FrameEncoder(GCNConv(3, 4), "ntu25")
     model = FewShotModel(encoder, build_matcher("dtw"))
-    embeddings, lengths = embed_dataset(fabric, model, data, chunk)
+    embeddings, lengths = embed_dataset(model, data, chunk, fabric=fabric)
     assert embeddings.shape == (24, 10, 25, 4)
     assert lengths.tolist() == [clip.num_frames for clip in data]
     for number, clip in enumerate(data):
@@ -196,7 +197,7 @@ def test_one_shot_equals_a_naive_computation(fabric, motions, new_model):
     data = motions()
     model = warm_up(new_model(), data)
     exemplars = [20, 3, 9, 13]  # of the classes 3, 0, 1, 2
-    results = [evaluate_one_shot(fabric, model, data, exemplars, chunk) for chunk in (7, 64)]
+    results = [evaluate_one_shot(model, data, exemplars, chunk, fabric=fabric) for chunk in (7, 64)]
     assert model.training
 
     model.eval()
@@ -218,7 +219,7 @@ def test_one_shot_equals_a_naive_computation(fabric, motions, new_model):
 def test_one_shot_of_ragged_clips(fabric, motions):
     data = motions(ragged=True)
     model = FewShotModel(nn.Identity(), build_matcher("dtw", cost="euclidean"))
-    result = evaluate_one_shot(fabric, model, data, [0, 6, 12, 18], chunk=5)
+    result = evaluate_one_shot(model, data, [0, 6, 12, 18], chunk=5, fabric=fabric)
     clips = [clip.bodies.mean(dim=0)[None] for clip in data]
     alone = torch.zeros(1, dtype=torch.long)
     queries = [number for number in range(24) if number % 6]
@@ -239,12 +240,12 @@ def test_one_shot_of_ragged_clips(fabric, motions):
 )
 def test_one_shot_errors(fabric, motions, new_model, exemplars, message):
     with pytest.raises(ValueError, match=message):
-        evaluate_one_shot(fabric, new_model(), motions(), exemplars)
+        evaluate_one_shot(new_model(), motions(), exemplars, fabric=fabric)
 
 
 def test_one_shot_without_queries(fabric, motions, new_model):
     with pytest.raises(ValueError, match="there is no query"):
-        evaluate_one_shot(fabric, new_model(), motions(clips_per_class=1), [0, 1, 2, 3])
+        evaluate_one_shot(new_model(), motions(clips_per_class=1), [0, 1, 2, 3], fabric=fabric)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
@@ -261,10 +262,10 @@ def test_precision(precision, motions, new_model):
     fabric.launch()
     model = new_model()
     wrapped = fabric.setup(model)
-    assert evaluate(fabric, wrapped, data, 3, 1, 2, 3).losses.isfinite().all()
-    assert evaluate_one_shot(fabric, wrapped, data, [0, 6, 12, 18]).losses.isfinite().all()
+    assert evaluate(wrapped, data, 3, 1, 2, 3, fabric=fabric).losses.isfinite().all()
+    assert evaluate_one_shot(wrapped, data, [0, 6, 12, 18], fabric=fabric).losses.isfinite().all()
     untrained = FewShotModel(nn.Identity(), build_matcher("dtw", cost="euclidean"))
-    ours = evaluate(fabric, untrained, data, 3, 1, 2, 3)
+    ours = evaluate(untrained, data, 3, 1, 2, 3, fabric=fabric)
     full = Fabric(accelerator="cpu", devices=1)
     full.launch()
     exact = evaluate(full, untrained, data, 3, 1, 2, 3)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.datasets import FakeSkeletonDataset
 from pyg_fsar.matching import MATCHERS, ActivatedCost, CosineCost, build_matcher, soft_dtw
-from pyg_fsar.nn import BACKBONES, FewShotModel, PairNorm, RankMax
+from pyg_fsar.nn import BACKBONES, PairNorm, RankMax
 from pyg_fsar.training import (
     EvaluationResult,
     ModelOptions,
@@ -61,7 +62,7 @@ def test_run(fabric, train_data, val_data, motions, model_options, short, tmp_pa
     # What was tested is the best epoch, on episodes that the evaluation seed decides.
     best = build_model(model_options, "ntu25")
     load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": best})
-    again = evaluate(fabric, best, test_data, 3, 1, 2, 4, runs=2, seed=short.eval_seed)
+    again = evaluate(best, test_data, 3, 1, 2, 4, runs=2, seed=short.eval_seed, fabric=fabric)
     assert torch.equal(again.losses, result.losses)
     assert torch.equal(again.accuracies, result.accuracies)
 
@@ -128,7 +129,7 @@ def test_one_shot(fabric, train_data, val_data, motions, model_options, short, t
     assert result.accuracies.shape == (20,)
     best = build_model(model_options, "ntu25")
     load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": best})
-    again = evaluate_one_shot(fabric, best, motions(3), exemplars)
+    again = evaluate_one_shot(best, motions(3), exemplars, fabric=fabric)
     assert torch.equal(again.losses, result.losses)
 
 

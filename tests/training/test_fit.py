@@ -120,8 +120,8 @@ def test_episode_loss(new_model, motions):
     data = motions()
     model = new_model(dropout=0.0)
     episode = Episode.from_clips([data[0], data[6]], [data[1], data[7], data[8]])
-    logits, penalty = model(*episode.inputs())
-    loss, accuracy = episode_loss(model, episode, rank_weight=0.3)
+    logits, penalty = model(episode)
+    loss, accuracy = episode_loss(model, episode, penalty_weight=0.3)
     nll = -logits.log_softmax(dim=-1)[range(3), [0, 1, 1]].mean()
     torch.testing.assert_close(loss, nll + 0.3 * penalty)
     assert penalty != 0
@@ -177,7 +177,7 @@ def test_precision(precision, train_data, val_data, new_model, options, tmp_path
     assert not torch.equal(weights(model)["encoder.input_norm.weight"], before.popitem()[1])
     dtype = {"bf16-true": torch.bfloat16, "64-true": torch.float64}.get(precision, torch.float32)
     assert all(parameter.dtype == dtype for parameter in model.parameters())
-    result = evaluate(fabric, model, val_data, 3, 1, 2, 6)
+    result = evaluate(model, val_data, 3, 1, 2, 6, fabric=fabric)
     assert result.losses.isfinite().all()
     assert result.accuracies.dtype == torch.float32
     # Close to what the same weights give in full precision.
@@ -224,7 +224,7 @@ def test_best_checkpoint_reproduces_its_validation(
     fresh = new_model(seed=9)
     load_checkpoint(fabric, tmp_path / "best.ckpt", {"model": fresh})
     for subject in (model, fresh):
-        result = evaluate(fabric, subject, val_data, 3, 1, 2, 6, seed=options.eval_seed)
+        result = evaluate(subject, val_data, 3, 1, 2, 6, seed=options.eval_seed, fabric=fabric)
         assert (result.accuracy, result.loss) == (best["val_accuracy"], best["val_loss"])
 
 
@@ -449,12 +449,12 @@ def test_episodes_that_do_not_divide(fabric, train_data, val_data, new_model, op
         fit(fabric, new_model(), train_data, val_data, options(accumulate=3), tmp_path)
 
 
-def test_rank_weight_zero_switches_the_penalty_off(new_model, motions):
+def test_penalty_weight_zero_switches_the_penalty_off(new_model, motions):
     data = motions()
     episode = Episode.from_clips([data[0], data[6]], [data[1], data[7]])
     model = new_model(dropout=0.0)
-    loss, _ = episode_loss(model, episode, rank_weight=0.0)
-    logits, penalty = model(*episode.inputs())
+    loss, _ = episode_loss(model, episode, penalty_weight=0.0)
+    logits, penalty = model(episode)
     assert isinstance(model.penalty, RankMax)
     assert penalty != 0
     torch.testing.assert_close(loss, F.cross_entropy(logits, episode.query_y))

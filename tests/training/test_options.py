@@ -25,7 +25,7 @@ def parser_of(*kinds, **defaults):
 
 def other_value(kind, item):
     """A value of a field that is not its default, and the arguments that give it."""
-    flag = "--lambda" if item.name == "rank_weight" else f"--{item.name.replace('_', '-')}"
+    flag = "--lambda" if item.name == "penalty_weight" else f"--{item.name.replace('_', '-')}"
     if item.metadata["choices"]:
         value = next(choice for choice in item.metadata["choices"] if choice != item.default)
     else:
@@ -55,7 +55,7 @@ def test_published_defaults():
     assert (training.n_way, training.k_shot, training.n_query) == (5, 1, 10)
     assert (training.epochs, training.train_episodes, training.val_episodes) == (100, 1000, 500)
     assert (training.test_runs, training.test_episodes, training.seed) == (10, 500, 2022)
-    assert (training.lr, training.weight_decay, training.rank_weight) == (1e-3, 5e-4, 0.1)
+    assert (training.lr, training.weight_decay, training.penalty_weight) == (1e-3, 5e-4, 0.1)
 
 
 def test_test_protocol():
@@ -110,7 +110,7 @@ def test_switches_and_flags():
     parser = parser_of(TrainingOptions, resume=True)
     assert TrainingOptions.from_arguments(parser.parse_args([])).resume
     assert not TrainingOptions.from_arguments(parser.parse_args(["--no-resume"])).resume
-    assert TrainingOptions.from_arguments(parser.parse_args(["--lambda", "0"])).rank_weight == 0
+    assert TrainingOptions.from_arguments(parser.parse_args(["--lambda", "0"])).penalty_weight == 0
     with pytest.raises(SystemExit):
         parser.parse_args(["--rank-weight", "0"])
 

@@ -8,8 +8,8 @@ from conftest import make_model, make_motions, make_options
 from lightning_fabric import Fabric
 from torch.nn import Identity
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import FewShotModel
 from pyg_fsar.training import evaluate, evaluate_one_shot, fit
 
 
@@ -39,10 +39,12 @@ def evaluations(fabric, model):
     """Of a trained model, and of clips that differ in length; 5 episodes do not divide by 2."""
     ragged = FewShotModel(Identity(), build_matcher("dtw", cost="euclidean"))
     return {
-        "episodes": evaluate(fabric, model, make_motions(2), 3, 1, 2, 5, runs=2, seed=3),
-        "one episode": evaluate(fabric, model, make_motions(2), 3, 1, 2, 1, seed=3),
-        "one-shot": evaluate_one_shot(fabric, model, make_motions(2), [0, 6, 12, 18], chunk=3),
-        "ragged": evaluate(fabric, ragged, make_motions(2, ragged=True), 3, 1, 2, 5),
+        "episodes": evaluate(model, make_motions(2), 3, 1, 2, 5, runs=2, seed=3, fabric=fabric),
+        "one episode": evaluate(model, make_motions(2), 3, 1, 2, 1, seed=3, fabric=fabric),
+        "one-shot": evaluate_one_shot(
+            model, make_motions(2), [0, 6, 12, 18], chunk=3, fabric=fabric
+        ),
+        "ragged": evaluate(ragged, make_motions(2, ragged=True), 3, 1, 2, 5, fabric=fabric),
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -10,11 +11,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch_geometric.nn import GCNConv
 
-from pyg_fsar import Skeleton
+from pyg_fsar import FewShotModel, Skeleton
 from pyg_fsar.data import Episode, SkeletonSequence
 from pyg_fsar.datasets import SkeletonArrays
 from pyg_fsar.loader import EpisodeLoader
-from pyg_fsar.matching import MATCHERS, Matcher, build_matcher
+from pyg_fsar.matching import MATCHERS, Matcher, MultiStreamMatcher, build_matcher
 from pyg_fsar.nn import (
     AGCN,
     CTRGCN,
@@ -22,10 +23,8 @@ from pyg_fsar.nn import (
     STGCN,
     STGCNPP,
     STREAMS,
-    FewShotModel,
     FrameEncoder,
     MultiStream,
-    MultiStreamMatcher,
     RankMax,
     SkeletonLSTM,
 )
@@ -60,10 +59,9 @@ def make_episode(lengths: Callable[[int], int] = lambda number: 6) -> Episode:
     return Episode.from_clips(clips[: N * K], clips[N * K :])
 
 
-def only(model: MultiStream, stream: str, episode: Episode) -> tuple:
-    """Inputs of an episode with one stream in place of the joints."""
-    bodies, *rest = episode.inputs()
-    return model.stream(bodies, stream), *rest
+def only(model: MultiStream, stream: str, episode: Episode) -> Episode:
+    """An episode with one stream in place of the joints."""
+    return dataclasses.replace(episode, bodies=model.stream(episode.bodies, stream))
 
 
 # the streams
@@ -171,8 +169,8 @@ def test_logits_are_the_weighted_sum_of_separate_models(name: str, streams: tupl
     expected = 0
     for weight, part, stream in zip(weights, encoder.encoders, streams, strict=True):
         alone = FewShotModel(part, matcher("soft_dtw")).eval()
-        expected = expected + weight * alone(*only(encoder, stream, episode))[0]
-    torch.testing.assert_close(model(*episode.inputs())[0], expected)
+        expected = expected + weight * alone(only(encoder, stream, episode))[0]
+    torch.testing.assert_close(model(episode)[0], expected)
 
 
 def test_encoders_trained_apart_are_joined() -> None:
@@ -186,17 +184,17 @@ def test_encoders_trained_apart_are_joined() -> None:
 
 def test_weights_may_change_at_any_time() -> None:
     model = FewShotModel(MultiStream(BACKBONES["STGCN"]), matcher()).eval()
-    inputs = make_episode().inputs()
+    episode = make_episode()
     logits = []
     for stream in range(4):
         model.matcher.weights = [float(number == stream) for number in range(4)]
-        logits.append(model(*inputs)[0])
+        logits.append(model(episode)[0])
     model.matcher.weights = (4, 3, 2, 1)
     assert "weights=(4.0, 3.0, 2.0, 1.0)" in repr(model.matcher)
     expected = 4 * logits[0] + 3 * logits[1] + 2 * logits[2] + logits[3]
-    torch.testing.assert_close(model(*inputs)[0], expected)
+    torch.testing.assert_close(model(episode)[0], expected)
     model.matcher.weights = None
-    torch.testing.assert_close(model(*inputs)[0], sum(logits))
+    torch.testing.assert_close(model(episode)[0], sum(logits))
 
 
 def test_weights_of_the_encoder_are_where_a_model_starts() -> None:
@@ -211,10 +209,10 @@ def test_weights_of_the_encoder_are_where_a_model_starts() -> None:
 
 def test_one_stream_is_the_encoder_itself() -> None:
     encoder = MultiStream(BACKBONES["STGCN"], streams=("joint",))
-    inputs = make_episode().inputs()
+    episode = make_episode()
     alone = FewShotModel(encoder.encoders[0], matcher()).eval()
     ours = FewShotModel(encoder, matcher()).eval()
-    torch.testing.assert_close(ours(*inputs)[0], alone(*inputs)[0])
+    torch.testing.assert_close(ours(episode)[0], alone(episode)[0])
 
 
 def test_streams_have_matchers_of_their_own() -> None:
@@ -223,7 +221,7 @@ def test_streams_have_matchers_of_their_own() -> None:
     assert isinstance(model.matcher, MultiStreamMatcher)
     assert model.matcher.matchers[0] is given
     assert len({id(part.log_scale) for part in model.matcher.matchers}) == 4
-    F.cross_entropy(model(*make_episode().inputs())[0], torch.zeros(N * Q).long()).backward()
+    F.cross_entropy(model(make_episode())[0], torch.zeros(N * Q).long()).backward()
     assert all(part.log_scale.grad.abs() > 0 for part in model.matcher.matchers)
 
 
@@ -236,20 +234,12 @@ def test_penalty_counts_every_stream() -> None:
     encoder = MultiStream(BACKBONES["STGCN"])
     model = FewShotModel(encoder, matcher(), RankMax())
     episode = make_episode()
-    penalty = model(*episode.inputs())[1]
+    penalty = model(episode)[1]
     expected = []
     for part, stream in zip(encoder.encoders, STREAMS, strict=True):
         alone = FewShotModel(part, matcher(), RankMax())
-        expected.append(alone(*only(encoder, stream, episode))[1])
+        expected.append(alone(only(encoder, stream, episode))[1])
     torch.testing.assert_close(penalty, torch.stack(expected).mean())
-
-
-def test_penalty_of_the_matcher_serves_all_streams() -> None:
-    given = matcher()
-    given.penalty = RankMax()
-    model = FewShotModel(MultiStream(BACKBONES["STGCN"]), given)
-    assert model.penalty is given.penalty and model.matcher.penalty is given.penalty
-    assert MultiStreamMatcher(matcher(), 2).penalty is None
 
 
 @pytest.mark.parametrize("penalty", [None, RankMax()])
@@ -274,12 +264,11 @@ def test_evaluation_embeds_every_clip_once(precision: str) -> None:
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     fabric.launch()
     episode = {"n_way": 3, "k_shot": 1, "n_query": 2, "num_episodes": 3, "seed": 7}
-    result = evaluate(fabric, fabric.setup(model), data, **episode)
+    result = evaluate(fabric.setup(model), data, **episode, fabric=fabric)
     model.eval()
     with fabric.autocast(), torch.no_grad():
         expected = [
-            F.cross_entropy(model(*one.inputs())[0], one.query_y)
-            for one in EpisodeLoader(data, **episode)
+            F.cross_entropy(model(one)[0], one.query_y) for one in EpisodeLoader(data, **episode)
         ]
     tolerance = 1e-4 if precision == "32-true" else 0.1
     torch.testing.assert_close(result.losses, torch.stack(expected), rtol=tolerance, atol=tolerance)
@@ -290,9 +279,8 @@ def test_clips_of_different_lengths() -> None:
     """Padding is not the end of a motion."""
     model = FewShotModel(MultiStream(BACKBONES["FrameEncoder"]), matcher(), RankMax()).eval()
     episode = make_episode(lambda number: 5 + number // K if number < N * K else 4 + number % 3)
-    inputs = episode.inputs()
-    assert inputs[-1] is not None
-    logits = model(*inputs)[0]
+    assert episode.ragged
+    logits = model(episode)[0]
     clips = [model.encoder(episode.clip(n).bodies).mean(dim=0) for n in range(episode.num_clips)]
     prototypes = [torch.stack(clips[K * n : K * (n + 1)]).mean(dim=0) for n in range(N)]
     alone = torch.zeros(1, dtype=torch.long)
@@ -301,7 +289,7 @@ def test_clips_of_different_lengths() -> None:
         for query in clips[N * K :]
     ]
     torch.testing.assert_close(logits, torch.tensor(expected))
-    assert model.train()(*inputs)[1].isfinite()
+    assert model.train()(episode)[1].isfinite()
 
 
 def test_alignment_is_the_weighted_mean() -> None:
@@ -319,9 +307,9 @@ def test_comes_back_from_a_folder(tmp_path) -> None:
     model = FewShotModel(encoder, matcher()).eval()
     encoder.save_pretrained(tmp_path)
     loaded = MultiStream.from_pretrained(tmp_path, encoder_factory=BACKBONES["STGCN"])
-    inputs = make_episode().inputs()
+    episode = make_episode()
     twin = FewShotModel(loaded, matcher()).eval()
-    torch.testing.assert_close(twin(*inputs)[0], model(*inputs)[0])
+    torch.testing.assert_close(twin(episode)[0], model(episode)[0])
 
 
 def test_weights_set_later_come_back_from_a_folder(tmp_path) -> None:
@@ -331,8 +319,8 @@ def test_weights_set_later_come_back_from_a_folder(tmp_path) -> None:
     model.save_pretrained(tmp_path)
     again = FewShotModel.from_pretrained(tmp_path)
     assert again.matcher.weights == weights
-    inputs = make_episode().inputs()
-    assert torch.equal(again(*inputs)[0], model(*inputs)[0])
+    episode = make_episode()
+    assert torch.equal(again(episode)[0], model(episode)[0])
 
     other = MultiStreamMatcher(matcher(), 4).bfloat16()  # which does not round them
     other.load_state_dict(model.matcher.state_dict())
