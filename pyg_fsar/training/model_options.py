@@ -10,7 +10,7 @@ from typing import Any
 
 from pyg_fsar.matching import MATCHERS, SHOTS, matcher_options
 from pyg_fsar.nn import BACKBONES, NORMS, PENALTIES, RANK_METHODS, STREAMS
-from pyg_fsar.training.options import Options, option, parse_assignments
+from pyg_fsar.training.options import Options, OrNone, option, parse_assignments
 
 __all__ = ["SPATIAL", "ModelOptions"]
 
@@ -60,7 +60,7 @@ class ModelOptions(Options):
         "whether each joint's coordinates are normalised by themselves or with all others",
         choices=("joint", "channel"),
     )
-    dropout: float | None = option(None, "dropout in every block of the encoder", at_least=0)
+    dropout: float = option(0.1, "dropout in every block of the encoder", at_least=0)
     streams: tuple[str, ...] | None = option(
         None, "streams that are encoded and matched side by side", choices=STREAMS
     )
@@ -76,12 +76,12 @@ class ModelOptions(Options):
     spatial: str | None = option(
         None, "a usual combination of the next four options", choices=SPATIAL
     )
-    norm: str | None = option(None, "norm at the end of each block", choices=("none", *NORMS))
+    norm: str | None = option(None, "norm at the end of each block", choices=OrNone(NORMS))
     drop_edge: float | None = option(
         None, "fraction of bones dropped in each training step", at_least=0
     )
     penalty: str | None = option(
-        None, "penalty of the embeddings; its weight is --lambda", choices=("none", *PENALTIES)
+        None, "penalty of the embeddings; its weight is --lambda", choices=OrNone(PENALTIES)
     )
     activation: bool | None = option(
         None, "compare clips after spatial activation, which dastm does unless told otherwise"
@@ -150,12 +150,35 @@ class ModelOptions(Options):
         return cls.fitting(arguments.preferred_model_options, **given)
 
     @property
+    def spatial_name(self) -> str:
+        """What is done against over-smoothing: a name of :data:`SPATIAL` where one fits."""
+        chosen = {
+            "norm": self.norm or "none",
+            "drop_edge": self.drop_edge or 0.0,
+            "penalty": self.penalty or "none",
+            "activation": bool(
+                matcher_options(self.matcher, **self.matching_options).get("activation")
+                if self.activation is None
+                else self.activation
+            ),
+        }
+        for name, preset in SPATIAL.items():
+            if chosen == preset:
+                return name
+        return " + ".join(
+            name if value is True else f"{name} {value}"
+            for name, value in chosen.items()
+            if value not in ("none", 0.0, False)
+        )
+
+    @property
     def encoder_options(self) -> dict[str, Any]:
         """Options of the encoder, by the encoder's names, but for norm and DropEdge."""
+        known = inspect.signature(BACKBONES[self.backbone]).parameters
         return {
             theirs: getattr(self, ours)
             for ours, theirs in OF_ENCODER.items()
-            if getattr(self, ours) is not None
+            if getattr(self, ours) is not None and theirs in known
         }
 
     @property
@@ -175,11 +198,12 @@ class ModelOptions(Options):
     def _unused(self) -> list[str]:
         """What is wrong with options that have no effect."""
         faults = []
+        defaults = {item.name: item.default for item in fields(self)}
         encoder = set(inspect.signature(BACKBONES[self.backbone]).parameters)
         of_encoder = OF_ENCODER | {"norm": "norm", "drop_edge": "drop_edge"}
         for ours, theirs in of_encoder.items():
             value = getattr(self, ours)
-            if theirs not in encoder and value not in (None, "none", 0.0):
+            if theirs not in encoder and value not in (None, "none", 0.0, defaults[ours]):
                 faults.append(f"backbone '{self.backbone}' has no option {ours}")
         given = self.matching_options
         known = matcher_options(self.matcher, **given)

@@ -5,15 +5,35 @@ from __future__ import annotations
 import ast
 import math
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pyg_fsar.training.optimizers import OPTIMIZERS, optimizer_keywords
 
-__all__ = ["Options", "TrainingOptions", "option", "parse_assignments"]
+__all__ = ["Options", "OrNone", "TrainingOptions", "option", "parse_assignments"]
 
 Self = TypeVar("Self", bound="Options")
+
+
+@dataclass(frozen=True)
+class OrNone(Collection[str]):
+    """The names of a registry, and ``"none"``; names registered later count as well.
+
+    Args:
+        registry: The registry.
+    """
+
+    registry: Collection[str]
+
+    def __contains__(self, name: object) -> bool:
+        return name == "none" or name in self.registry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("none", *self.registry))
+
+    def __len__(self) -> int:
+        return 1 + len(self.registry)
 
 
 def option(
@@ -54,8 +74,12 @@ class Options:
         for item in fields(self):
             value, choices = getattr(self, item.name), item.metadata["choices"]
             least, above = item.metadata["at_least"], item.metadata["above"]
-            if choices is not None and value is not None and value not in choices:
-                raise ValueError(f"{item.name} must be one of {tuple(choices)}, got {value!r}")
+            if choices is not None and value is not None:
+                for each in value if isinstance(value, tuple) else (value,):
+                    if each not in choices:
+                        raise ValueError(
+                            f"{item.name} must be one of {tuple(choices)}, got {each!r}"
+                        )
             if least is not None and value is not None and not value >= least:  # nor NaN
                 raise ValueError(f"{item.name} must be at least {least}, got {value}")
             if above is not None and value is not None and not above < value < math.inf:

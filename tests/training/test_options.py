@@ -4,14 +4,13 @@ import inspect
 import math
 from argparse import ArgumentParser
 from dataclasses import fields
-from typing import get_args, get_type_hints
 from unittest.mock import patch
 
 import pytest
 
-from pyg_fsar.matching import MATCHERS
-from pyg_fsar.nn import BACKBONES, RANK_METHODS
-from pyg_fsar.training import ModelOptions, TrainingOptions, evaluate
+from pyg_fsar.matching import MATCHERS, SHOTS
+from pyg_fsar.nn import BACKBONES, NORMS, PENALTIES, RANK_METHODS
+from pyg_fsar.training import SPATIAL, ModelOptions, TrainingOptions, evaluate
 
 KINDS = [TrainingOptions, ModelOptions]
 
@@ -23,27 +22,33 @@ def parser_of(*kinds, **defaults):
     return parser
 
 
-def other_value(kind, item):
-    """A value of a field that is not its default, and the arguments that give it."""
-    flag = "--lambda" if item.name == "penalty_weight" else f"--{item.name.replace('_', '-')}"
-    if item.metadata["choices"]:
-        value = next(choice for choice in item.metadata["choices"] if choice != item.default)
-    else:
-        hint = get_type_hints(kind)[item.name]
-        if hint is bool:
-            return not item.default, [flag if item.default is False else f"--no-{flag[2:]}"]
-        kind = next((kind for kind in get_args(hint) if kind is not type(None)), hint)
-        value = {int: 3, float: 0.25, str: "two"}[kind]
-    assert value != item.default
-    return value, [flag, str(value)]
+# Values that fit together, so that none is without effect.
+OTHER_VALUES = {
+    TrainingOptions: {
+        "optimizer": "sgd", "optimizer_options": ("momentum=0.5", "nesterov=True"),
+        "scheduler": "cosine", "resume": True, "precision": "bf16-mixed", "accelerator": "cpu",
+        "devices": "2", "clip_norm": 0.25,
+    },
+    ModelOptions: {
+        "backbone": "agcn", "input_norm": "channel", "streams": ("joint", "bone"),
+        "matcher": "dastm", "divergence": True, "shots": "average",
+        "matcher_options": ("band=3", "scale=2"), "spatial": "full", "norm": "pairnorm",
+        "penalty": "rankmax", "activation": True, "rank_method": "fbnm", "gamma": 0.25,
+        "drop_edge": 0.25, "norm_scale": 0.25, "dropout": 0.25,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_is_an_argument(kind):
     expected, arguments = {}, []
     for item in fields(kind):
-        expected[item.name], given = other_value(kind, item)
-        arguments += given
+        flag = "--lambda" if item.name == "penalty_weight" else f"--{item.name.replace('_', '-')}"
+        default = item.default if isinstance(item.default, int | float) else 0
+        value = OTHER_VALUES[kind].get(item.name, default + 3)
+        expected[item.name] = value
+        given = value if isinstance(value, tuple) else (value,)
+        arguments += [flag] if value is True else [flag, *map(str, given)]
     # Other arguments in the same namespace do not disturb.
     options = kind.from_arguments(parser_of(*KINDS).parse_args(arguments))
     assert {item.name: getattr(options, item.name) for item in fields(kind)} == expected
@@ -64,12 +69,19 @@ def test_test_protocol():
     )
     protocol = options.test_protocol()
     assert list(protocol.values()) == [3, 2, 4, 7, 6, 8]
-    assert list(protocol) == list(inspect.signature(evaluate).parameters)[3:9]
+    assert list(protocol) == list(inspect.signature(evaluate).parameters)[2:8]
 
 
 @pytest.mark.parametrize(
     ("name", "registry"),
-    [("backbone", BACKBONES), ("matcher", MATCHERS), ("rank_method", RANK_METHODS)],
+    [
+        ("backbone", BACKBONES),
+        ("matcher", MATCHERS),
+        ("rank_method", RANK_METHODS),
+        ("shots", SHOTS),
+        ("norm", NORMS),
+        ("penalty", PENALTIES),
+    ],
 )
 def test_what_is_registered_is_a_choice(name, registry):
     parser, flag = ArgumentParser(), f"--{name.replace('_', '-')}"
@@ -77,24 +89,85 @@ def test_what_is_registered_is_a_choice(name, registry):
     for choice in registry:
         options = ModelOptions.from_arguments(parser.parse_args([flag, choice]))
         assert getattr(options, name) == choice
-    with patch.dict(registry, {"mine": registry[getattr(ModelOptions, name)]}):
+    with patch.dict(registry, {"mine": next(iter(registry.values()))}):
         assert getattr(ModelOptions(**{name: "mine"}), name) == "mine"
-        assert getattr(parser.parse_args([flag, "mine"]), name) == "mine"
 
 
-@pytest.mark.parametrize("spatial", ["none", "rankmax", "activation", "pairnorm"])
-def test_dastm_is_the_whole_method(spatial):
-    with pytest.raises(ValueError, match=f"got spatial '{spatial}'; give spatial 'full', or match"):
-        ModelOptions(matcher="dastm", spatial=spatial)
+def test_presets_stand_for_options():
+    assert ModelOptions().penalty == "rankmax"
+    full = ModelOptions(spatial="full")
+    assert (full.penalty, full.activation, full.norm, full.drop_edge) == (
+        "rankmax",
+        True,
+        "none",
+        0,
+    )
+    assert ModelOptions(spatial="dropedge", drop_edge=0.3).drop_edge == 0.3
+    assert ModelOptions(matcher="dastm").activation is None  # which the matcher does by itself
 
 
-def test_spatial_follows_from_the_matcher_if_not_given():
-    assert ModelOptions().spatial == "rankmax"
-    assert ModelOptions() == ModelOptions(spatial="rankmax")  # as earlier runs have written it
-    assert ModelOptions(matcher="dastm").spatial == "full"
-    parser = parser_of(ModelOptions)
-    for arguments, spatial in ([], "rankmax"), (["--matcher", "dastm"], "full"):
-        assert ModelOptions.from_arguments(parser.parse_args(arguments)).spatial == spatial
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_a_preset_is_named_after_itself(spatial):
+    assert ModelOptions(spatial=spatial).spatial_name == spatial
+    assert ModelOptions(**SPATIAL[spatial]).spatial_name == spatial
+
+
+def test_other_combinations_are_named_after_their_parts():
+    assert ModelOptions(matcher="dastm").spatial_name == "full"
+    both = ModelOptions(norm="pairnorm", activation=True, penalty="none")
+    assert both.spatial_name == "norm pairnorm + activation"
+
+
+WITHOUT_EFFECT = [
+    ({"matcher": "otam", "gamma": 7.0}, "matcher 'otam' has no option gamma; it has .*lam"),
+    ({"matcher": "protonet", "matcher_options": ("band=3",)}, "'protonet' has no option band"),
+    ({"matcher": "koopman", "activation": True}, "'koopman' has no option activation"),
+    ({"backbone": "lstm", "blocks": 4}, "backbone 'lstm' has no option blocks"),
+    ({"backbone": "lstm", "kernel_size": 3}, "backbone 'lstm' has no option kernel_size"),
+    ({"norm_scale": 2.0}, "norm_scale has no effect without a norm"),
+    ({"penalty": "none", "rank_method": "fbnm"}, "rank_method has no effect without penalty="),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WITHOUT_EFFECT)
+def test_options_without_effect_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ModelOptions(**options)
+    arguments = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        arguments += (
+            [flag]
+            if value is True
+            else [flag, str(*value if isinstance(value, tuple) else (value,))]
+        )
+    with pytest.raises(ValueError, match=message):
+        ModelOptions.from_arguments(parser_of(ModelOptions).parse_args(arguments))
+
+
+def test_an_optimizer_has_options_of_its_own():
+    assert TrainingOptions(optimizer="sgd", optimizer_options=("momentum=0.9",)).optimizer == "sgd"
+    with pytest.raises(ValueError, match="optimizer 'adam' has no option momentum; it has amsgrad"):
+        TrainingOptions(optimizer_options=("momentum=0.9",))
+    with pytest.raises(ValueError, match="form name=value, got 'momentum'"):
+        TrainingOptions(optimizer="sgd", optimizer_options=("momentum",))
+    with pytest.raises(ValueError, match="momentum is given twice"):
+        TrainingOptions(optimizer="sgd", optimizer_options=("momentum=0", "momentum=1"))
+
+
+def test_preferences_of_a_script_count_where_they_have_an_effect():
+    parser = ArgumentParser()
+    ModelOptions.add_arguments(parser, blocks=2, kernel_size=3, input_norm="channel")
+    plain = ModelOptions.from_arguments(parser.parse_args([]))
+    assert (plain.blocks, plain.kernel_size, plain.input_norm) == (2, 3, "channel")
+    lstm = ModelOptions.from_arguments(parser.parse_args(["--backbone", "lstm"]))
+    assert (lstm.blocks, lstm.kernel_size, lstm.input_norm) == (None, None, "channel")
+    given = ModelOptions.from_arguments(parser.parse_args(["--blocks", "4"]))
+    assert (given.blocks, given.kernel_size) == (4, 3)
+    text = " ".join(parser.format_help().split())
+    assert "(default: 2, if it applies)" in text
+    with pytest.raises(TypeError, match="ModelOptions has no field block"):
+        ModelOptions.add_arguments(ArgumentParser(), block=2)
 
 
 def test_defaults_of_a_script():
@@ -123,7 +196,8 @@ def test_help_tells_defaults():
     for kind in KINDS:
         for item in fields(kind):
             default = 7 if item.name == "epochs" else item.default
-            assert f"{item.metadata['help']} (default: {default})" in text
+            note = "" if default in (None, ()) else f" (default: {default})"
+            assert f"{item.metadata['help']}{note}" in text
 
 
 @pytest.mark.parametrize(
