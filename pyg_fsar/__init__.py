@@ -22,6 +22,7 @@ SUBPACKAGES = (
     "matching",
     "metrics",
     "nn",
+    "saving",
     "testing",
     "training",
     "transforms",
