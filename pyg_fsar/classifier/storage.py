@@ -18,6 +18,7 @@ CLASSIFIER, SUPPORT = "classifier.json", "support.safetensors"
 # Beside those two, what save_pretrained writes.
 MODEL = ("config.json", "model.safetensors")
 FILES = {CLASSIFIER, SUPPORT, *MODEL}
+REQUIRED = {"classes", "dtype", "skeleton", "transform", "batch_size"}
 
 
 def write_folder(
@@ -72,6 +73,10 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Support]:
         stored, is_whole = read_manifest(snapshot.files[CLASSIFIER], path)
         if not is_whole or snapshot.damaged:
             raise ValueError(f"the checksum of {snapshot.damaged or CLASSIFIER} differs")
+        if missing := REQUIRED - stored.keys():
+            raise ValueError(f"{CLASSIFIER} lacks {', '.join(sorted(missing))}")
+        if not isinstance(stored["batch_size"], int):
+            raise TypeError("batch_size is no whole number")
         config = {
             **stored,
             "classes": _classes(stored["classes"], stored.pop("dtype")),
