@@ -201,7 +201,7 @@ def _sums(data: bytes) -> dict[str, Any] | None:
 
 
 def _state(folder: Path, manifest: str, others: Sequence[str]) -> list[tuple[int, ...]]:
-    state = []
+    state: list[tuple[int, ...]] = []
     for name in (manifest, *others):
         for path in (folder / name, _beside(folder, name)):
             with contextlib.suppress(OSError):

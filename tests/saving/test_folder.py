@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -41,8 +42,14 @@ def test_files_come_back(tmp_path: Path) -> None:
 
 def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
     write_files(tmp_path, files(1))
+    manifest = files(1)["all.json"]
+    for bit in range(8 * len(manifest)):
+        damaged = bytearray(manifest)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(ValueError):
+            assert not read_manifest(bytes(damaged), "all.json")[1], bit
     for name, content in files(1).items():
-        for bit in range(0, 8 * len(content), 1 if name == "all.json" else 501):
+        for bit in range(0, 8 * len(content), 501):
             damaged = bytearray(content)
             damaged[bit // 8] ^= 1 << bit % 8
             (tmp_path / name).write_bytes(damaged)
@@ -140,7 +147,7 @@ def test_a_disk_that_is_full(
 
 
 def save_again_and_again(folder: Path, begin: int) -> None:
-    for number in range(begin, begin + 150):
+    for number in range(begin, begin + 60):
         write_files(folder, files(number))
 
 
@@ -158,4 +165,4 @@ def test_reading_while_two_others_save(tmp_path: Path) -> None:
         found.add(number_in(tmp_path))
     assert [saver.exitcode for saver in savers] == [0, 0]
     assert len(found) > 5
-    assert number_in(tmp_path) in (1149, 2149)
+    assert number_in(tmp_path) in (1059, 2059)
