@@ -104,9 +104,7 @@ class PretrainedModule(nn.Module):
         return {**files, CONFIG: pack_manifest(self._config, files)}
 
     @classmethod
-    def from_pretrained(
-        cls: type[Self], folder: str | Path | Snapshot, **arguments: Any
-    ) -> Self:
+    def from_pretrained(cls: type[Self], folder: str | Path | Snapshot, **arguments: Any) -> Self:
         """The module of a folder that :meth:`save_pretrained` wrote, in evaluation mode, on the
         CPU.
 
@@ -151,7 +149,7 @@ class PretrainedModule(nn.Module):
             module.load_state_dict(state)
         except (RuntimeError, ValueError) as error:
             raise RuntimeError(
-                f"{weights} does not fit {config}: {str(error):.240}\nGive the arguments that the "
+                f"{weights} does not fit {config}: {error!s:.240}\nGive the arguments that the "
                 "module was made with, or save it again"
             ) from error
         for name, parameter in module.named_parameters():

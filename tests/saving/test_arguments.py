@@ -118,7 +118,7 @@ def test_an_argument_must_be_kept() -> None:
         def __init__(self, size: int) -> None:
             self.doubled = 2 * size
 
-    with pytest.raises(TypeError, match="Forgetful has no attribute 'size'.*under its own name"):
+    with pytest.raises(TypeError, match=r"Forgetful has no attribute 'size'.*under its own name"):
         encode(Forgetful(1))
 
 

@@ -15,7 +15,7 @@ REPLACE = Path.replace
 
 
 def files(number: int) -> dict[str, bytes]:
-    content = {name: (b"%d " % number) * 1000 for name in OTHERS}
+    content = dict.fromkeys(OTHERS, b"%d " % number * 1000)
     return {**content, "all.json": pack_manifest({"number": number, "text": "ä" * 3}, content)}
 
 
@@ -68,7 +68,9 @@ def test_ends_of_lines_and_edits_by_hand(tmp_path: Path) -> None:
     assert read_snapshot(tmp_path, "all.json", OTHERS).damaged is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b" " * 2**24 + b"1"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b" " * 2**24 + b"1"]
+)
 def test_a_manifest_that_is_none(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"all\.json is damaged.*save it again"):
         read_manifest(content, "all.json")
@@ -126,9 +128,7 @@ def test_a_save_that_is_killed(tmp_path: Path, moves: int, former: str) -> None:
 
 
 @pytest.mark.parametrize("fail_at", range(1, 4))
-def test_a_disk_that_is_full(
-    tmp_path: Path, fail_at: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full(tmp_path: Path, fail_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path / "old", files(1))
     for name in ("old", "new"):
         calls = iter(range(1, 10))
