@@ -100,9 +100,8 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
         raise UnpicklingError(
             f"it asks for an array of shape {shape!r:.50} and dtype {dtype} over {len(data)} bytes"
         )
-    array: np.ndarray = np.ndarray(
-        sizes, dtype, bytearray(data), order="F" if order == "F" else "C"
-    )
+    memory = bytearray(data)
+    array: np.ndarray = np.ndarray(sizes, dtype, memory, order="F" if order == "F" else "C")
     if dtype.kind == "b":
         return array.view(np.uint8) != 0  # other bytes than 0 and 1 are no truth values
     if dtype.kind == "U" and array.size:

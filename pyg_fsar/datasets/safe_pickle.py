@@ -24,8 +24,8 @@ MAX_DEPTH, MAX_VALUES, MAX_CONTAINERS = 50, 100_000_000, 20_000_000
 FUNCTIONS = {id(function) for function in CALLS.values() if function is not NDARRAY}
 NUMBERS = {code: struct.Struct("<" + code) for code in "BHIiQ"}
 # What holds no containers; elements of sets are keys.
-LEAVES = (type(None), bool, int, float, str, bytes, bytearray, set, frozenset)
-LEAVES += (np.ndarray, np.generic, np.dtype)
+TEXTS_AND_NUMBERS = (type(None), bool, int, float, str, bytes, bytearray)
+LEAVES = (*TEXTS_AND_NUMBERS, set, frozenset, np.ndarray, np.generic, np.dtype)
 
 
 def load_pickle(path: str | Path) -> Any:
