@@ -31,6 +31,7 @@ SUBPACKAGES = (
     "matching",
     "metrics",
     "nn",
+    "saving",
     "testing",
     "training",
     "transforms",

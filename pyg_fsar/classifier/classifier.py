@@ -282,7 +282,7 @@ class FewShotClassifier:
                 f"got transform={given}; give the one that it was fitted with: load(folder, "
                 "transform)"
             )
-        model = FewShotModel.from_pretrained(folder, **arguments)
+        model = FewShotModel.from_pretrained(config["model"], **arguments)
         classifier = cls(model, transform, device, config["batch_size"])
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.saving import decode, pack_manifest, read_manifest, read_snapshot, write_files
 
 __all__ = ["read_folder", "write_folder"]
 
 CLASSIFIER, SUPPORT = "classifier.json", "support.safetensors"
 # Beside those two, what save_pretrained writes.
-FILES = {CLASSIFIER, SUPPORT, "config.json", "model.safetensors"}
+MODEL = ("config.json", "model.safetensors")
+FILES = {CLASSIFIER, SUPPORT, *MODEL}
+REQUIRED = {"classes", "dtype", "skeleton", "transform", "batch_size"}
 
 
 def write_folder(
@@ -31,58 +30,79 @@ def write_folder(
         folder: A folder that is new, or empty, or was written by this.
         model: The model.
         support: The support.
-        config: Classes (numbers or texts), skeleton, description of the transform, batch size.
+        config: Classes (numbers or texts), skeleton, and whatever else JSON can hold.
 
     Raises:
         FileExistsError: If the folder holds other files.
     """
     folder = folder.resolve()
-    there = {file.name for file in folder.iterdir()} if folder.exists() else set()
+    there = {file.name.removesuffix(".part") for file in folder.glob("*")}
     if others := sorted(there - FILES):
         raise FileExistsError(
             f"{folder} holds {others[0]}, which is no part of a classifier; give another folder"
         )
-    unfinished, former = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
-    shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    classes, skeleton = config["classes"], config["skeleton"]
+    classes = config["classes"]
     stored = config | {
         "classes": classes.tolist(),
         "dtype": classes.dtype.str,
-        "skeleton": skeleton.__getstate__(),
+        "skeleton": config["skeleton"].__getstate__(),
     }
     tensors = {key: value for key, value in vars(support).items() if value is not None}
-    save_file(tensors, unfinished / SUPPORT)
-    (unfinished / CLASSIFIER).write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(former, ignore_errors=True)
-        folder.rename(former)
-    unfinished.rename(folder)
-    shutil.rmtree(former, ignore_errors=True)
+    files = {SUPPORT: save(tensors), **model.pretrained_files()}
+    write_files(folder, {**files, CLASSIFIER: pack_manifest(stored, files)})
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
-    """What :func:`write_folder` wrote, but for the model; classes and skeleton as they were.
+    """What :func:`write_folder` wrote; classes and skeleton as they were.
+
+    The configuration holds under ``"model"`` the files that the model is made of, read in the same
+    moment, for :meth:`~pyg_fsar.nn.PretrainedModule.from_pretrained`.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a file is damaged.
+        ValueError: If a file is damaged or of another save, or the support is not finite.
     """
-    for path in (folder / CLASSIFIER, folder / SUPPORT):
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"no file {path}; give a folder that FewShotClassifier.save wrote"
-            )
     try:
-        stored = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
-        config = {
-            "classes": np.array(stored["classes"], dtype=stored["dtype"]),
-            "skeleton": Skeleton(**stored["skeleton"]),
-            "transform": stored["transform"],
-            "batch_size": stored["batch_size"],
-        }
-        return config, EmbeddedClips(**load_file(folder / SUPPORT))
-    except (ValueError, TypeError, KeyError, SafetensorError) as error:
-        raise ValueError(
-            f"{folder} holds a damaged classifier ({error!r}); copy or save it again"
+        snapshot = read_snapshot(folder, CLASSIFIER, (SUPPORT, *MODEL))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"no file {error.filename}; give a folder that FewShotClassifier.save wrote"
         ) from error
+    path = folder / CLASSIFIER
+    try:
+        stored, is_whole = read_manifest(snapshot.files[CLASSIFIER], path)
+        if not is_whole or snapshot.damaged:
+            raise ValueError(f"the checksum of {snapshot.damaged or CLASSIFIER} differs")
+        if missing := REQUIRED - stored.keys():
+            raise ValueError(f"{CLASSIFIER} lacks {', '.join(sorted(missing))}")
+        if not isinstance(stored["batch_size"], int):
+            raise TypeError("batch_size is no whole number")
+        config = {
+            **stored,
+            "classes": _classes(stored["classes"], stored.pop("dtype")),
+            "skeleton": decode({"$skeleton": stored["skeleton"]}, f"the skeleton in {path}"),
+            "model": snapshot,
+        }
+        support = EmbeddedClips(**load(snapshot.files[SUPPORT]))
+        for name, value in vars(support).items():
+            if value is not None and not value.isfinite().all():
+                raise ValueError(f"'{name}' in {SUPPORT} is not finite")
+    except Exception as error:  # the reader of tensors raises errors of several kinds
+        raise ValueError(
+            f"{folder} holds a damaged classifier ({error!r:.240}); copy or save it again"
+        ) from error
+    return config, support
+
+
+def _classes(labels: Any, dtype: Any) -> np.ndarray:
+    """Labels ``[N]``, whose type must be one that :func:`write_folder` stores."""
+    if not isinstance(labels, list) or not isinstance(dtype, str):
+        raise TypeError("classes are no list, or have no type")
+    if not all(isinstance(label, str | int | float) for label in labels):
+        raise TypeError("a class is no text and no number")
+    if np.dtype(dtype).kind not in "biufUO":
+        raise TypeError(f"classes of type {dtype}")
+    size = max((len(label) for label in labels if isinstance(label, str)), default=1)
+    if np.dtype(dtype).itemsize > max(16, 4 * size):
+        raise TypeError(f"classes of type {dtype}, which is larger than they are")
+    return np.array(labels, dtype=dtype)

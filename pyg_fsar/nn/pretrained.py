@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-import json
-from collections.abc import Callable
-from importlib import import_module
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from pyg_fsar.saving import (
+    Snapshot,
+    encode,
+    pack_manifest,
+    plan_call,
+    read_manifest,
+    read_snapshot,
+    saveable,
+    write_files,
+)
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PretrainedModule"]
@@ -23,15 +33,18 @@ __all__ = ["PretrainedModule"]
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 Self = TypeVar("Self", bound="PretrainedModule")
-_CLASSES: dict[str, type[PretrainedModule]] = {}
 
 
 class PretrainedModule(nn.Module):
     r"""Base class of modules that are saved to a folder and loaded from it.
 
     The folder holds ``config.json``, the arguments of the constructor, and ``model.safetensors``,
-    the state. Neither can run code when it is loaded. A skeleton is stored whole, so one of your
-    own need not be registered where the folder is loaded.
+    the state. Neither can run code when it is loaded: a config is checked as a whole before
+    anything is constructed, and can name only classes derived from this one, transforms and
+    aligners of this package, and what was made :func:`~pyg_fsar.saving.saveable` in Python. A
+    constructor therefore must do nothing but construct. Checksums find damage, and files that are
+    read while others are saved in their place belong together. A skeleton is stored whole, so one
+    of your own need not be registered where the folder is loaded.
 
     A subclass gets all this by inheriting, its own constructor's arguments included. An argument
     that JSON cannot hold, such as a PyG model or a function, is given again when loading::
@@ -39,10 +52,10 @@ class PretrainedModule(nn.Module):
         FrameEncoder(GAT(3, 64, num_layers=3), "ntu25").save_pretrained("gat")
         FrameEncoder.from_pretrained("gat", gnn=GAT(3, 64, num_layers=3))
 
-    unless it inherits, too, as in ``class SavedGAT(PretrainedModule, GAT): pass``. Functions of
-    this package are held, and so is :class:`functools.partial` of them and of such classes:
-    ``MultiStream(partial(AGCN, "ntu25"))``, not ``MultiStream(lambda: AGCN("ntu25"))``. Attributes
-    that were assigned later are not stored.
+    unless it inherits, too, as in ``class SavedGAT(PretrainedModule, GAT): pass``. Aligners and
+    transforms of this package are held, and so is :class:`functools.partial` of aligners and of
+    such classes: ``MultiStream(partial(AGCN, "ntu25"))``, not
+    ``MultiStream(lambda: AGCN("ntu25"))``. Attributes that were assigned later are not stored.
 
     Example:
         >>> STGCN("ntu25", num_blocks=4).save_pretrained("encoder")
@@ -53,18 +66,24 @@ class PretrainedModule(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _CLASSES[_class_name(cls)] = cls
+        saveable(cls, _class_name(cls))
         cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder, which is made if missing.
 
         Args:
-            folder: Where to; such files there are replaced.
+            folder: Where to; such files there are replaced, together or not at all.
 
         Raises:
             TypeError: If an argument was given by position to a constructor with ``*args``.
             ValueError: If the state mixes floating point types.
+        """
+        write_files(Path(folder), self.pretrained_files())
+
+    def pretrained_files(self) -> dict[str, bytes]:
+        """Name and content of the files that :meth:`save_pretrained` writes, which says what is
+        raised.
         """
         if unnamed := [name for name in self._config["arguments"] if name.startswith("*")]:
             raise TypeError(
@@ -81,61 +100,131 @@ class PretrainedModule(nn.Module):
                 f"the state of {type(self).__name__} mixes {', '.join(sorted(map(str, dtypes)))}; "
                 "convert it to one of them with .to() first"
             )
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = json.dumps(self._config, indent=2) + "\n"
-        _replace(folder / WEIGHTS, lambda path: save_file(state, path))
-        _replace(folder / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
+        files = {WEIGHTS: save(state)}
+        return {**files, CONFIG: pack_manifest(self._config, files)}
 
     @classmethod
-    def from_pretrained(cls: type[Self], folder: str | Path, **arguments: Any) -> Self:
+    def from_pretrained(cls: type[Self], folder: str | Path | Snapshot, **arguments: Any) -> Self:
         """The module of a folder that :meth:`save_pretrained` wrote, in evaluation mode, on the
         CPU.
 
         Args:
-            folder: The folder. One from the Hugging Face Hub is fetched by
+            folder: The folder, or its files as :func:`pyg_fsar.saving.read_snapshot` read them. A
+                folder from the Hugging Face Hub is fetched by
                 ``huggingface_hub.snapshot_download``.
             **arguments: Arguments of the constructor in place of those stored; needed for those
                 that JSON cannot hold.
 
         Raises:
             FileNotFoundError: If one of the two files is missing.
-            ValueError: If the config is damaged, is of another class, or lacks an argument.
+            ValueError: If the config is damaged, is of another class, names what it may not, or
+                lacks an argument; if a weight is NaN or infinite.
             RuntimeError: If the weights are damaged or do not fit the module.
         """
-        config, weights = Path(folder) / CONFIG, Path(folder) / WEIGHTS
-        for path in (config, weights):
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"no file {path}; give a folder that save_pretrained wrote. From the Hugging "
-                    "Face Hub fetch it first: folder = huggingface_hub.snapshot_download(name)"
-                )
+        files = folder if isinstance(folder, Snapshot) else _read(Path(folder))
+        config, weights = files.folder / CONFIG, files.folder / WEIGHTS
+        content, is_whole = read_manifest(files.files[CONFIG], config)
+        changed = f"{config} is damaged or was changed since it was saved (its checksum differs)"
+        cure = "copy or save it again; if you edited it, remove its line 'checksum'"
         try:
-            state = load_file(weights)
-        except SafetensorError as error:
+            make = _plan(content, cls, arguments, str(config))
+        except ValueError as error:
+            if is_whole:
+                raise
+            raise ValueError(f"{error}. {changed}: {cure}") from error
+        if not is_whole:
+            raise ValueError(f"{changed}; {cure}")
+        if files.damaged == WEIGHTS:
             raise RuntimeError(
-                f"cannot read {weights}: {error}; it is damaged or no safetensors file: copy or "
-                "save it again"
-            ) from error
-        stored = _read_config(config)
-        try:
-            module = _build(stored, cls, arguments, str(config))
-        except (TypeError, KeyError) as error:
-            raise ValueError(
-                f"cannot make {stored['class']} of {config}: {error!r}; an argument does not fit, "
-                "or the file is damaged or of another version"
-            ) from error
+                f"cannot read {weights}: it is damaged, no safetensors file, or does not belong to "
+                f"{CONFIG} beside it (its checksum differs); copy or save it again"
+            )
+        state = _load_state(files.files[WEIGHTS], weights)
+        with _limited_parameters(state, str(config)):
+            module = make()
         # What is no part of the state, such as an adjacency, follows the weights.
         for dtype in _floating_dtypes(state):
             module.to(dtype)
         try:
             module.load_state_dict(state)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise RuntimeError(
-                f"{weights} does not fit {config}: {error}\nGive the arguments that the module was "
-                "made with, or save it again"
+                f"{weights} does not fit {config}: {error!s:.240}\nGive the arguments that the "
+                "module was made with, or save it again"
             ) from error
+        for name, parameter in module.named_parameters():
+            if not parameter.isfinite().all():
+                raise ValueError(f"'{name}' in {weights} is infinite; train again and save")
         return module.eval()
+
+
+def _read(folder: Path) -> Snapshot:
+    try:
+        return read_snapshot(folder, CONFIG, [WEIGHTS])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"no file {error.filename}; give a folder that save_pretrained wrote. From the Hugging "
+            "Face Hub fetch it first: folder = huggingface_hub.snapshot_download(name)"
+        ) from error
+
+
+def _plan(
+    content: dict[str, Any], base: type[Self], given: dict[str, Any], config: str
+) -> Callable[[], Self]:
+    """A function that makes the untrained module that a config describes, which must be of a class
+    derived from ``base``. The whole config is checked, and nothing is constructed yet.
+    """
+    if not {"class", "arguments"} <= content.keys() <= {"class", "arguments", "files"}:
+        raise ValueError(
+            f"{config} is damaged or not by save_pretrained: it must have class and arguments, and "
+            "nothing unknown; copy or save it again"
+        )
+    name = content["class"]
+    found = base if name == _class_name(base) else None
+    cls, make = plan_call(name, content["arguments"], config, given, found)
+    if not issubclass(cls, base):
+        raise ValueError(
+            f"{config} is of class {name}, not {_class_name(base)}; load it with "
+            f"{cls.__name__}.from_pretrained"
+        )
+    return make
+
+
+def _load_state(data: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        state = load(data)
+    except Exception as error:  # the library raises errors of several kinds
+        raise RuntimeError(
+            f"cannot read {path}: {error!r:.200}; it is damaged or no safetensors file: copy or "
+            "save it again"
+        ) from error
+    for name, value in state.items():
+        if value.is_floating_point() and value.float().isnan().any():
+            raise ValueError(f"'{name}' in {path} is NaN; train again and save, or copy it again")
+    return state
+
+
+@contextlib.contextmanager
+def _limited_parameters(state: dict[str, Tensor], config: str) -> Iterator[None]:
+    """Refuse a config that asks for far more parameters than there are weights, before they fill
+    the memory.
+    """
+    # Modules may make some that they replace, and such that are shared.
+    room = 4 * sum(value.numel() for value in state.values()) + 100_000
+    here = threading.get_ident()
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal room
+        if parameter is not None and threading.get_ident() == here:
+            room -= parameter.numel()
+            if room < 0:
+                raise ValueError(f"{config} describes a module far larger than the weights")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
@@ -152,10 +241,10 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         for name, value in list(bound.arguments.items())[1:]:
             kind = signature.parameters[name].kind
             if kind is inspect.Parameter.VAR_KEYWORD:
-                arguments |= {key: _encode(item) for key, item in value.items()}
+                arguments |= {key: encode(item) for key, item in value.items()}
             elif kind is not inspect.Parameter.VAR_POSITIONAL:
                 whole = name == "skeleton" and isinstance(value, str)
-                arguments[name] = _encode(Skeleton.get(value) if whole else value)
+                arguments[name] = encode(Skeleton.get(value) if whole else value)
             elif value:
                 arguments[f"*{name}"] = repr(value)
         self._config = {"class": _class_name(type(self)), "arguments": arguments}
@@ -172,109 +261,6 @@ def _floating_dtypes(state: dict[str, Tensor]) -> set[torch.dtype]:
     return {value.dtype for value in state.values() if value.is_floating_point()}
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that no half of it is ever found."""
-    unfinished = path.with_name(path.name + ".part")
-    write(unfinished)
-    unfinished.replace(path)
-
-
-def _encode(value: Any) -> Any:
-    """A value as JSON can hold it; what it cannot hold becomes a description of it."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Skeleton):
-        return {"$skeleton": value.__getstate__()}
-    if isinstance(value, PretrainedModule):
-        return {"$module": value._config}
-    if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
-    if isinstance(value, type) and issubclass(value, PretrainedModule):
-        return {"$class": _class_name(value)}
-    if isinstance(value, functools.partial):
-        parts = {"$partial": value.func, "args": value.args, "keywords": value.keywords}
-        return {key: _encode(item) for key, item in parts.items()}
-    if inspect.isfunction(value) and (package := _exporting(value)):
-        return {"$function": f"{package}.{value.__name__}"}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _encode(item) for key, item in value.items()}
-    return {"$absent": repr(value)}
-
-
-def _class(name: str, where: str) -> type[PretrainedModule]:
-    if name not in _CLASSES:
-        raise ValueError(
-            f"{where} is of class {name}, which is not known; import the module that defines it"
-        )
-    return _CLASSES[name]
-
-
-def _exporting(function: Callable[..., Any]) -> str | None:
-    """The subpackage of this package that exports a function, if one does."""
-    package = ".".join(function.__module__.split(".")[:2])
-    exports = (
-        package.startswith("pyg_fsar.") and function.__name__ in import_module(package).__all__
-    )
-    return package if exports else None
-
-
-def _function(name: str, where: str) -> Callable[..., Any]:
-    package, _, name_in_it = name.rpartition(".")
-    # Only what this package offers: a config must not be able to name any function there is.
-    if package.startswith("pyg_fsar.") and name_in_it in import_module(package).__all__:
-        return getattr(import_module(package), name_in_it)
-    raise ValueError(f"{where} is function {name}, which is not known; give it again by name")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return {"class": str(config["class"]), "arguments": dict(config["arguments"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is damaged or not by save_pretrained ({error!r}); copy or save it again"
-        ) from error
-
-
-def _build(config: Any, base: type[Self], given: dict[str, Any], where: str) -> Self:
-    """The untrained module that a config describes, which must be of a class derived from
-    ``base``.
-    """
-    name = config["class"]
-    cls: Any = base if name == _class_name(base) else _class(name, where)
-    if not issubclass(cls, base):
-        raise ValueError(
-            f"{where} is of class {name}, not {_class_name(base)}; load it with "
-            f"{cls.__name__}.from_pretrained"
-        )
-    arguments = {
-        key: _decode(value, f"argument '{key}' of {cls.__name__} in {where}")
-        for key, value in config["arguments"].items()
-        if key not in given
-    }
-    return cls(**arguments, **given)
-
-
-def _decode(value: Any, where: str) -> Any:
-    if isinstance(value, list):
-        return [_decode(item, where) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$absent" in value:
-        raise ValueError(
-            f"{where} was {value['$absent']}, which JSON cannot hold; give it, or the argument "
-            "that holds it, again by name to from_pretrained"
-        )
-    if "$skeleton" in value:
-        return Skeleton(**value["$skeleton"])
-    if "$partial" in value:
-        parts = (value["$partial"], value["args"], value["keywords"])
-        function, args, keywords = (_decode(part, where) for part in parts)
-        return functools.partial(function, *args, **keywords)
-    if "$class" in value:
-        return _class(value["$class"], where)
-    if "$function" in value:
-        return _function(value["$function"], where)
-    if "$module" in value:
-        return _build(value["$module"], PretrainedModule, {}, where)
-    return {key: _decode(item, where) for key, item in value.items()}
+@encode.register
+def _(value: PretrainedModule) -> Any:
+    return {"$module": value._config}

@@ -1,5 +1,8 @@
 """Transforms of clips, and of ordinary graphs where that makes sense; none modifies its input."""
 
+from torch_geometric.transforms import Compose
+
+from pyg_fsar.saving import saveable
 from pyg_fsar.transforms.align_view import AlignView
 from pyg_fsar.transforms.center_on_joint import CenterOnJoint
 from pyg_fsar.transforms.drop_edge import DropEdge
@@ -41,3 +44,9 @@ __all__ = [
     "SelectBodies",
     "clip_transform",
 ]
+
+# What a saved model may name as its preparation; their constructors only keep their options.
+saveable(Compose)
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        saveable(globals()[_name])

@@ -29,10 +29,11 @@ class PairNorm(BaseTransform):
     """
 
     def __init__(self, scale: float = 1.0, mode: str = "PN") -> None:
+        self.scale, self.mode = scale, mode
         self.norm = nn.PairNorm(scale=scale, mode=mode)
 
     def forward(self, data: Data) -> Data:
         return map_features(data, self.norm)
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.norm.scale}, mode={self.norm.mode!r})"
+        return f"{self.__class__.__name__}({self.scale}, mode={self.mode!r})"

@@ -304,5 +304,8 @@ def test_pickles_are_never_loaded(saved: Path) -> None:
 def test_weights_of_another_module(saved: Path, tmp_path: Path) -> None:
     STGCN(STICK, plan=[(4, 1)]).save_pretrained(tmp_path / "other")
     (tmp_path / "other" / "model.safetensors").replace(saved / "model.safetensors")
+    with pytest.raises(RuntimeError, match=r"safetensors: .* does not belong to config\.json"):
+        STGCN.from_pretrained(saved)
+    change(saved, lambda config: [config.pop(key) for key in ("files", "checksum")])
     with pytest.raises(RuntimeError, match=r"(?s)safetensors does not fit .*config.*blocks\.1"):
         STGCN.from_pretrained(saved)

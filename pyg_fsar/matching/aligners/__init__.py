@@ -9,6 +9,7 @@ from pyg_fsar.matching.aligners.diagonal import Diagonal, diagonal
 from pyg_fsar.matching.aligners.dtw import DTW, dtw, dtw_path
 from pyg_fsar.matching.aligners.otam import OTAM, otam, otam_alignment
 from pyg_fsar.matching.aligners.soft_dtw import SoftDTW, soft_alignment, soft_dtw
+from pyg_fsar.saving import saveable
 
 __all__ = [
     "DTW",
@@ -25,3 +26,7 @@ __all__ = [
     "soft_alignment",
     "soft_dtw",
 ]
+
+# What a saved matcher may name as its aligner.
+for _aligner in (BiMHM, Diagonal, DTW, OTAM, SoftDTW, bimhm, diagonal, dtw, otam, soft_dtw):
+    saveable(_aligner)

@@ -1,0 +1,24 @@
+"""Models, transforms and options as files: data that cannot run code, whole or not at all."""
+
+from pyg_fsar.saving.arguments import decode, encode, plan_call, saveable
+from pyg_fsar.saving.folder import (
+    Snapshot,
+    checksum,
+    pack_manifest,
+    read_manifest,
+    read_snapshot,
+    write_files,
+)
+
+__all__ = [
+    "Snapshot",
+    "checksum",
+    "decode",
+    "encode",
+    "pack_manifest",
+    "plan_call",
+    "read_manifest",
+    "read_snapshot",
+    "saveable",
+    "write_files",
+]
