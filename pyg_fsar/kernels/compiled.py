@@ -40,7 +40,7 @@ INSTRUCTIONS = {
 }
 TEMPORARY_PREFIX = "pyg_fsar-compile-"
 WITHOUT = (
-    "it runs in plain torch instead, which is many times slower. use_backend(\"vectorised\") or "
+    'it runs in plain torch instead, which is many times slower; use_backend("vectorised") or '
     "PYG_FSAR_KERNELS=off choose that without this warning."
 )
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,11 +83,6 @@ def missing(name: str) -> str:
     """What a backend lacks to run here, and the cure; empty if nothing."""
     if name != "vectorised" and _switched_off():
         return f"{VARIABLE}=off is set; unset it"
-    return _lacks(name)
-
-
-@cache
-def _lacks(name: str) -> str:
     if name == "triton":
         if find_spec("triton") is None:
             return "Triton is not installed; `pip install triton`"
