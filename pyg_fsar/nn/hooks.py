@@ -1,11 +1,11 @@
-"""Whether somebody watches a module."""
+"""Whether a module has to be called, or what it does may be computed in another way."""
 
 from __future__ import annotations
 
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["has_hooks"]
+__all__ = ["behaves_as", "has_hooks"]
 
 
 def has_hooks(*modules: nn.Module | None) -> bool:
@@ -24,4 +24,16 @@ def has_hooks(*modules: nn.Module | None) -> bool:
         )
         for module in modules
         if module is not None
+    )
+
+
+def behaves_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a call of this module does what a class of PyTorch does and nothing else: nothing
+    overrides its forward, and it has no hooks. Its weights may be parametrised.
+    """
+    return (
+        isinstance(module, kind)
+        and type(module).forward is kind.forward
+        and "forward" not in vars(module)
+        and not has_hooks(module)
     )

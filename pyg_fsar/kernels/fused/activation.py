@@ -54,7 +54,7 @@ def activated_products(
     Shapes:
         - **output:** ``[Q, S, T, T]``, ``[Q, S, T]`` and ``[Q, S, T]``
     """
-    seed = torch.randint(2**62, ())
+    seed = torch.randint(2**62, (), device="cpu")
     return _products([t.contiguous() for t in (*x, *y)], own_values, dropout, eps, seed)
 
 

@@ -56,7 +56,9 @@ def norm_relu(
                 f"{name} must be {x.dtype} {list(shape)} for x {list(x.shape)}, got "
                 f"{tensor.dtype} {list(tensor.shape)}"
             )
-    seed = torch.randint(2**62, ()) if dropout else torch.zeros((), dtype=torch.int64)
+    seed = torch.zeros((), dtype=torch.int64, device="cpu")
+    if dropout:
+        seed = torch.randint(2**62, (), device="cpu")
     residual = None if residual is None else residual.contiguous()
     return _forward(
         x.contiguous(), weight.contiguous(), bias.contiguous(), residual, dropout, eps, seed

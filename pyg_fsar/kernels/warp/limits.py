@@ -24,8 +24,8 @@ def refuse_overflow(
     """
     pairs = total.isinf().nonzero().flatten()
     total, cost, n, m = total[pairs], cost[pairs], n[pairs], m[pairs]
-    row = torch.arange(cost.size(1))[:, None]
-    column = torch.arange(cost.size(2))
+    row = torch.arange(cost.size(1), device=cost.device)[:, None]
+    column = torch.arange(cost.size(2), device=cost.device)
     read = (row < n[:, None, None]) & (column < m[:, None, None])
     if band is not None:
         read &= in_band(n, m, *cost.shape[1:], band)
