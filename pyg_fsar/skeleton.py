@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -204,7 +205,8 @@ class Skeleton:
         Shapes:
             - **output:** ``[V, V]`` float32
         """
-        return _hop_distance(self.bones, self.num_joints).clone()
+        hops = _hop_distance(self.bones, self.num_joints)
+        return torch.tensor(hops, dtype=torch.float32)
 
     def adjacency(self, strategy: str = "spatial") -> Tensor:
         r"""Partitioned, normalised adjacency :math:`A D^{-1}` of "Spatial Temporal Graph
@@ -270,8 +272,8 @@ class Skeleton:
         if not kept or len(set(kept)) != len(kept):
             raise ValueError(f"skeleton '{self.name}': keep at least one joint, each only once")
         number = {old: new for new, old in enumerate(kept)}
-        hops = self.hop_distance()[self.center]
-        center = min(kept, key=lambda joint: float(hops[joint]))
+        hops = _hop_distance(self.bones, self.num_joints)[self.center]
+        center = min(kept, key=lambda joint: hops[joint])
 
         def kept_ancestor(joint: int) -> int:
             parents = self.parents
@@ -301,11 +303,15 @@ class Skeleton:
         )
 
 
+# Numbers and no tensor, which would belong to the device, and to the mode, of its first use.
 @lru_cache(maxsize=64)
-def _hop_distance(bones: tuple[tuple[int, int], ...], num_joints: int) -> Tensor:
-    hops = torch.full((num_joints, num_joints), torch.inf).fill_diagonal_(0)
+def _hop_distance(
+    bones: tuple[tuple[int, int], ...], num_joints: int
+) -> tuple[tuple[float, ...], ...]:
+    hops = np.full((num_joints, num_joints), np.inf)
+    np.fill_diagonal(hops, 0)
     for child, parent in bones:
         hops[child, parent] = hops[parent, child] = 1
     for via in range(num_joints):  # Floyd-Warshall
-        hops = torch.minimum(hops, hops[:, via, None] + hops[None, via, :])
-    return hops
+        hops = np.minimum(hops, hops[:, via, None] + hops[None, via, :])
+    return tuple(map(tuple, hops.tolist()))

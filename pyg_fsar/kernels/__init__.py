@@ -1,23 +1,20 @@
-"""What aligners, costs and encoders compute in the end, as operators that ``torch.compile`` takes
-whole.
+"""What aligners, costs and norms compute in the end, as operators that ``torch.compile`` takes whole,
+and the switch of all fast paths.
 """
 
-from pyg_fsar.kernels.activation import Activated, activated_products
-from pyg_fsar.kernels.dispatch import backend_for, has_kernel, takes_operators, use_backend
-from pyg_fsar.kernels.graph_conv import graph_conv
-from pyg_fsar.kernels.norm_relu import norm_relu
-from pyg_fsar.kernels.operators import warp, warp_backward, warp_total
-from pyg_fsar.kernels.short_conv import short_conv, short_conv_pays
+from pyg_fsar.kernels.fused import Activated, activated_products, has_kernel, norm_relu
+from pyg_fsar.kernels.second_gradient import second_gradient
+from pyg_fsar.kernels.switch import takes_cpu_operators, takes_operators, use_backend
+from pyg_fsar.kernels.warp import backend_for, warp, warp_backward, warp_total
 
 __all__ = [
     "Activated",
     "activated_products",
     "backend_for",
-    "graph_conv",
     "has_kernel",
     "norm_relu",
-    "short_conv",
-    "short_conv_pays",
+    "second_gradient",
+    "takes_cpu_operators",
     "takes_operators",
     "use_backend",
     "warp",

@@ -1,7 +1,7 @@
 """C++ sources of this package as libraries, compiled when they are first used.
 
-It takes a C++ compiler and nothing else: the sources know neither torch nor Python. Libraries stay
-in the user's cache folder.
+This takes a C++ compiler and nothing else: the sources know neither torch nor Python. Libraries are
+kept by :mod:`pyg_fsar.kernels.library_cache`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from ctypes import CDLL
 from functools import cache
 from hashlib import sha256
@@ -20,90 +21,133 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["compiled"]
+from pyg_fsar.kernels.library_cache import LibraryCache, sweep
 
+__all__ = ["DTYPES", "compiled"]
+
+# What kernels compute in, by the names of their functions.
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+
+INCLUDE = Path(__file__).with_name("include")
 FLAGS = "-std=c++17 -O3 -shared -fPIC -pthread"
-# The sources are written for a compiler that may fuse products with sums, and may not reorder.
+# The sources allow the compiler to fuse products with sums, but not to reorder operations.
 ARITHMETIC = "-fno-math-errno -fno-trapping-math -ffp-contract=fast"
-# What torch itself asks for before it uses these instructions. The compiler's own choice for this
-# machine would not do, since machines share home folders.
+# The instructions that torch itself found. `-march=native` would be wrong, since machines of
+# different kinds may share a home folder.
 INSTRUCTIONS = {
     "AVX2": "-mavx2 -mfma",
     "AVX512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma",
 }
+TEMPORARY_PREFIX = "pyg_fsar-compile-"
+WITHOUT = (
+    'it runs in plain torch instead, which is many times slower; use_backend("vectorised") or '
+    "PYG_FSAR_KERNELS=off choose that without this warning."
+)
+
+
+class _CompilerError(Exception):
+    """The compiler could not be run, or refused the source."""
 
 
 @cache
-def compiled(name: str) -> CDLL | None:
-    """The library of a source beside this file, or None where there is no compiler, or, with a
-    warning, where it fails.
+def compiled(source: Path, functions: Sequence[str]) -> CDLL | None:
+    """Load the library of a C++ source, compiling it first if needed.
 
-    The compiler is ``$CXX`` or else the first of c++, g++ and clang++. Libraries are kept in
-    ``$XDG_CACHE_HOME/pyg_fsar`` or ``~/.cache/pyg_fsar``, or in a temporary folder if neither can
-    be written to.
+    The compiler is ``$CXX``, or else the first of c++, g++ and clang++. Libraries are kept in
+    ``$XDG_CACHE_HOME/pyg_fsar`` or ``~/.cache/pyg_fsar``. Where that folder cannot be used, or others
+    could write to it, the library is compiled in a private temporary folder for this process alone,
+    with a warning.
 
     Args:
-        name: The file without its suffix.
+        source: The C++ file.
+        functions: Names that the library has to have.
+
+    Returns:
+        The library; None if there is no compiler, or, with a warning, if compiling or loading fails.
     """
-    compiler = _compiler()
-    if compiler is None or sys.platform == "win32":
+    if sys.platform == "win32":
         return None
     try:
-        return _load(compiler, Path(__file__).with_name(f"{name}.cpp"))
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = getattr(error, "stderr", None) or error
-        warnings.warn(
-            f"the C++ compiler {shlex.join(compiler)} failed, so what {name}.cpp would do runs in "
-            "plain torch, which is many times slower. Set CXX to a working compiler, or force "
-            f'use_backend("vectorised") to do without. It said: {reason}',
-            stacklevel=3,
+        compiler = _compiler()
+        return None if compiler is None else _load(compiler, source, functions)
+    except _CompilerError as error:
+        _warn(f"{source.name} could not be compiled, so {WITHOUT} Set CXX to a working compiler. ", error)
+    except OSError as error:
+        _warn(
+            f"the library of {source.name} could not be loaded from a temporary folder, so {WITHOUT} "
+            "Set TMPDIR to a folder with free space that may hold programs. ",
+            error,
         )
-        return None
+    return None
+
+
+def _warn(text: str, error: Exception) -> None:
+    warnings.warn(f"{text}Reason: {str(error)[:1000]}", stacklevel=4)
 
 
 def _compiler() -> list[str] | None:
-    if os.environ.get("CXX"):
-        return shlex.split(os.environ["CXX"])
-    return next(([name] for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
-
-
-def _load(compiler: list[str], source: Path) -> CDLL:
-    """Load the library from the cache, compiled before if it is not there."""
-    instructions = INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), "")
-    command = [*compiler, *f"{FLAGS} {ARITHMETIC} {instructions}".split()]
-    version = _run([*compiler, "--version"])
-    sources = [path.read_text() for path in (source, *sorted(source.parent.glob("*.hpp")))]
-    key = sha256("\0".join([*sources, *command, version]).encode()).hexdigest()
-    name = f"{source.stem}-{key[:20]}.so"
-    folder = _cache_folder()
-    if folder is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            # Once loaded, it needs its file no longer.
-            return CDLL(str(_made(command, source, Path(temporary) / name)))
-    return CDLL(str(_made(command, source, folder / name)))
-
-
-def _cache_folder() -> Path | None:
-    """Folder for compiled libraries; None if it cannot be written to."""
+    """Command of the compiler; None if there is none."""
+    own = os.environ.get("CXX")
+    if not own:
+        return next(([name] for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    if shutil.which(own):  # also a path with spaces
+        return [own]
     try:
-        root = os.environ.get("XDG_CACHE_HOME")
-        folder = (Path(root) if root else Path.home() / ".cache") / "pyg_fsar"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+        return shlex.split(own)
+    except ValueError as error:
+        raise _CompilerError(f"CXX={own} is not a command: {error}") from error
 
 
-def _made(command: list[str], source: Path, path: Path) -> Path:
-    """Compile to a path where nothing is yet; processes that do so at once do not collide."""
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            _run([*command, str(source), "-o", str(made)])
-            made.replace(path)
-    return path
+def _load(compiler: list[str], source: Path, functions: Sequence[str]) -> CDLL:
+    instructions = INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), "")
+    options = f"{FLAGS} {ARITHMETIC} {instructions}".split()
+    headers = [*source.parent.glob("*.hpp"), *INCLUDE.glob("*.hpp")]
+    texts = [path.read_text() for path in (source, *sorted(headers))]
+    parts = [*texts, *compiler, *options, _run([*compiler, "--version"])]
+    key = sha256("\0".join(parts).encode()).hexdigest()
+    name = f"{source.stem}-{key[:20]}.so"
+
+    cache = LibraryCache.of_user()
+    problem = cache.problem
+    if not problem:
+        try:
+            library = cache.load(name)
+            if library is not None and _has(library, functions):
+                return library
+        except OSError as error:
+            problem = str(error)
+    sweep(Path(tempfile.gettempdir()), f"{TEMPORARY_PREFIX}*")
+    # Loaded libraries no longer need their file.
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
+        made = Path(folder) / name
+        _run([*compiler, *options, f"-I{INCLUDE}", str(source), "-o", str(made)])
+        if not problem:
+            try:
+                cache.store(made)
+            except OSError as error:
+                problem = str(error)
+        library = CDLL(str(made))
+    if not _has(library, functions):
+        raise _CompilerError(f"{shlex.join(compiler)} left out some of {', '.join(functions)}")
+    if problem:
+        warnings.warn(
+            f"the cache of compiled kernels {cache.folder} cannot be used, so {source.name} was "
+            f"compiled for this process alone: {problem}. Set XDG_CACHE_HOME to a folder of your own "
+            "with free space that may hold programs",
+            stacklevel=5,
+        )
+    return library
+
+
+def _has(library: CDLL, functions: Sequence[str]) -> bool:
+    return all(hasattr(library, function) for function in functions)
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    except subprocess.CalledProcessError as error:
+        raise _CompilerError(f"{shlex.join(command)} failed: {error.stderr}") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _CompilerError(f"{shlex.join(command[:1])} did not run: {error}") from error
     return done.stdout

@@ -8,10 +8,16 @@ from typing import SupportsIndex
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from pyg_fsar.kernels import takes_operators, warp, warp_backward, warp_total
 
-__all__ = ["aligned_cells", "check_band", "check_smoothing", "least_cost"]
+__all__ = ["MOST_FRAMES", "aligned_cells", "check_band", "check_smoothing", "least_cost"]
+
+#: Frames of each clip that are aligned without a band: about ten seconds for one pair on the CPU.
+MOST_FRAMES = 8192
+# OTAM adds two columns.
+MOST_CELLS = MOST_FRAMES * (MOST_FRAMES + 2)
 
 
 def check_smoothing(name: str, value: float) -> float:
@@ -71,13 +77,12 @@ def least_cost(
         - **output:** ``[...]``
 
     Raises:
-        RuntimeError: Within a transform of ``torch.func``, which would lose the gradient.
+        FloatingPointError: On the CPU, if finite costs cannot be told from infinity.
+        RuntimeError: Within a transform of ``torch.func`` or in forward-mode differentiation, which
+            would lose the gradient.
+        ValueError: If a pair has more than ``MOST_FRAMES`` squared cells and there is no band.
     """
-    if not takes_operators():
-        raise RuntimeError(
-            "alignments do not work within transforms of torch.func; take gradients of them with "
-            "torch.autograd.grad or backward"
-        )
+    _check(cost, band)
     problem = _pairs(cost), n.flatten(), m.flatten(), gamma, free_ends, band
     with_gradient = torch.is_grad_enabled() and cost.requires_grad
     total = warp(*problem)[0] if with_gradient else warp_total(*problem)
@@ -98,11 +103,37 @@ def aligned_cells(
         - **cost:** ``[..., N, M]``
         - **n**, **m:** ``[...]``
         - **output:** ``[..., N, M]``
+
+    Raises:
+        As :func:`least_cost`.
     """
+    _check(cost, band)
     n, m = n.flatten(), m.flatten()
     total, weights = warp(_pairs(cost), n, m, gamma, free_ends, band)
-    cells = warp_backward(torch.ones_like(total), weights, n, m, *cost.shape[-2:], band)
+    ones = torch.ones_like(total).masked_fill(total.isinf(), 0)  # without a path, no cells
+    cells = warp_backward(ones, weights, n, m, *cost.shape[-2:], band)
     return cells.view(cost.shape)
+
+
+def _check(cost: Tensor, band: int | None) -> None:
+    """Refuse transforms that would lose a gradient, and clips that would take minutes."""
+    if not takes_operators():
+        raise RuntimeError(
+            "alignments do not work within transforms of torch.func; take gradients of them with "
+            "torch.autograd.grad or backward"
+        )
+    if unpack_dual(cost).tangent is not None:
+        raise RuntimeError(
+            "alignments have no forward-mode derivative; take gradients of them with "
+            "torch.autograd.grad or backward"
+        )
+    rows, columns = cost.shape[-2:]
+    if band is None and rows * columns > MOST_CELLS:
+        raise ValueError(
+            f"to align {rows} x {columns} frames without a band takes time and memory in proportion "
+            f"to their product; give soft_dtw or dtw a band=, or resample clips to {MOST_FRAMES} "
+            "frames or less (pyg_fsar.transforms.ResampleFrames)"
+        )
 
 
 def _pairs(cost: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ from pyg_fsar.kernels import Activated, activated_products, has_kernel
 from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
 from pyg_fsar.matching.costs.cosine import CosineCost
 from pyg_fsar.nn.attention import JointActivation, QueryMaps, SpatialActivation, SupportMaps
+from pyg_fsar.nn.hooks import has_hooks
 
 __all__ = ["ActivatedCost"]
 
-# What a chunk may keep for its gradient, in bytes: a 5-way 1-shot episode fits. Of each clip of a
-# pair it keeps so many numbers for each two joints and head, and unless products are fused, so many
-# tensors of the size of an activated clip.
+# Bytes that a chunk may keep for its gradient: a 5-way 1-shot episode fits. For each clip of a pair
+# these are KEPT_WEIGHTS numbers for each two joints and head, and unless products are fused,
+# KEPT_JOINTS tensors of the size of an activated clip.
 BUDGET = 5 * 2**27
 KEPT_WEIGHTS, KEPT_JOINTS = 4, 5
 
@@ -36,7 +37,7 @@ class ActivatedCost(FrameCost):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads.
-        dropout: Share of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
         value_from: The clip whose joints are mixed: ``"self"`` or ``"other"``.
         cost: Cost between the frames of activated clips; :class:`CosineCost` if not given.
         chunk_size: Number of query clips to take at a time; as many as memory allows if not given.
@@ -81,11 +82,15 @@ class ActivatedCost(FrameCost):
             ValueError: If the clips do not fit together, or have another number of channels.
         """
         self.activation.x_from_y.check(x, y)
-        queries, support = self.activation.query_maps(x), self.activation.support_maps(y)
-        # Settled here, since the backward pass, which computes chunks again, must do the same.
-        fused = isinstance(self.cost, InnerProductCost) and has_kernel(
-            "activation", x.size(-1), torch.promote_types(x.dtype, torch.float32), x.device
-        )
+        queries: tuple[Tensor, ...] = (x,)
+        support: tuple[Tensor, ...] = (y,)
+        # Decided here, since the backward pass, which computes chunks again, must do the same.
+        fused = False
+        if self.activation.may_fold():
+            queries, support = self.activation.query_maps(x), self.activation.support_maps(y)
+            fused = self._may_fuse() and has_kernel(
+                "activation", x.size(-1), torch.promote_types(x.dtype, torch.float32), x.device
+            )
         size = self.chunk_size or self._chunk_size(y, fused)
         if size >= len(x):
             return self._compare(fused, *queries, *support)
@@ -109,15 +114,26 @@ class ActivatedCost(FrameCost):
         return self.cost.paired(*(side.view_as(x) for side in self.activation(frames, frames)))
 
     def _compare(self, fused: bool, *maps: Tensor) -> Tensor:
-        """Costs ``[Q, S, T, T]`` from the maps of query and of support clips."""
-        x, y = QueryMaps(*maps[:2]), SupportMaps(*maps[2:])
-        if fused:
-            inner, x_norm, y_norm = self._products(x, y)
-            cost = cast(InnerProductCost, self.cost)
-            return cost.from_products(inner, x_norm[..., None], y_norm[..., None, :])
-        clips = self.activation.pairs(x, y)
+        """Costs ``[Q, S, T, T]`` from query and support clips, or from the maps of both."""
+        if len(maps) == 2:
+            clips = self.activation(*maps)
+        else:
+            x, y = QueryMaps(*maps[:2]), SupportMaps(*maps[2:])
+            if fused:
+                inner, x_norm, y_norm = self._products(x, y)
+                cost = cast(InnerProductCost, self.cost)
+                return cost.from_products(inner, x_norm[..., None], y_norm[..., None, :])
+            clips = self.activation.pairs(x, y)
         costs = self.cost.paired(*(side.flatten(0, 1) for side in clips))
-        return costs.unflatten(0, (len(x.joints), -1))
+        return costs.unflatten(0, (len(maps[0]), -1))
+
+    def _may_fuse(self) -> bool:
+        """Whether the kernel computes this cost: it knows one dropout for both directions."""
+        x, y = (
+            (direction.dropout.p, direction.dropout.training, direction.norm.eps)
+            for direction in (self.activation.x_from_y, self.activation.y_from_x)
+        )
+        return isinstance(self.cost, InnerProductCost) and not has_hooks(self.cost) and x == y
 
     def _products(self, x: QueryMaps, y: SupportMaps) -> tuple[Tensor, Tensor, Tensor]:
         """Inner products and norms of the frames of all pairs."""
@@ -127,7 +143,7 @@ class ActivatedCost(FrameCost):
             _side(first, x.joints, scores[0], values[0]),
             _side(second, y.joints, scores[1], values[1]),
             own_values=self.activation.value_from == "self",
-            dropout=first.dropout.p if first.training else 0.0,
+            dropout=first.dropout.p if first.dropout.training else 0.0,
             eps=first.norm.eps,
         )
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_fsar.nn.hooks import behaves_as
+
 __all__ = ["JointActivation", "QueryMaps", "SpatialActivation", "SupportMaps"]
 
 
@@ -35,7 +37,7 @@ class JointActivation(nn.Module):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads, each of :math:`d` = ``channels / heads``.
-        dropout: Share of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
         value_from: ``"self"`` or ``"other"``.
 
     Shapes:
@@ -120,9 +122,33 @@ class JointActivation(nn.Module):
             ValueError: If the clips do not fit together, or have another number of channels.
         """
         self.check(x, other)
+        if not self.may_fold():
+            return self._by_modules(x, other)
         keys, bias = self.keys(other)
         scores = torch.einsum("atvc,bthwc->abthvw", x, keys) + bias.unsqueeze(-2)
         return self.attend(x, scores, self.values(x if self.value_from == "self" else other))
+
+    def may_fold(self) -> bool:
+        """Whether maps may be folded into each other: not if somebody watches or replaced one."""
+        maps = (self.query, self.key, self.value, self.out)
+        return (
+            all(behaves_as(module, nn.Linear) for module in maps)
+            and behaves_as(self.norm, nn.LayerNorm)
+            and behaves_as(self.dropout, nn.Dropout)
+        )
+
+    def _by_modules(self, x: Tensor, other: Tensor) -> Tensor:
+        """The formula as it is written, in which every module is called."""
+        clip = "a" if self.value_from == "self" else "b"
+        source = x if self.value_from == "self" else other
+        query, key, value = (
+            module(part).unflatten(-1, (self.heads, -1))
+            for module, part in ((self.query, x), (self.key, other), (self.value, source))
+        )
+        scores = torch.einsum("atvhd,btwhd->abthvw", query, key) / math.sqrt(query.size(-1))
+        weights = self.dropout(scores.softmax(dim=-1))
+        mixed = torch.einsum(f"abthvw,{clip}twhd->abtvhd", weights, value).flatten(-2)
+        return self.norm(self.dropout(self.out(mixed)) + x.unsqueeze(1))
 
     def check(self, x: Tensor, other: Tensor) -> None:
         """Refuse clips that cannot be brought together.
@@ -153,7 +179,7 @@ class JointActivation(nn.Module):
         return f"heads={self.heads}, value_from={self.value_from!r}"
 
     def _compared(self, x: Tensor, first: nn.Linear, then: nn.Linear) -> tuple[Tensor, Tensor]:
-        """One map, and the other one the wrong way round, head by head."""
+        """Apply `first`, then the transpose of `then`, per head."""
         size = self.channels // self.heads
         mapped = first(x).unflatten(-1, (self.heads, size)).transpose(-3, -2) / math.sqrt(size)
         weight, bias = then.weight.view(self.heads, size, -1), then.bias.view(self.heads, size)
@@ -194,7 +220,7 @@ class SpatialActivation(nn.Module):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads.
-        dropout: Share of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
         value_from: The clip whose joints are mixed: ``"self"``, the one that is activated, or
             ``"other"``, as usual in cross attention.
 
@@ -228,7 +254,13 @@ class SpatialActivation(nn.Module):
             ValueError: If the clips do not fit together, or have another number of channels.
         """
         self.x_from_y.check(x, y)
+        if not self.may_fold():
+            return self.x_from_y(x, y), self.y_from_x(y, x).transpose(0, 1)
         return self.pairs(self.query_maps(x), self.support_maps(y))
+
+    def may_fold(self) -> bool:
+        """As of both directions."""
+        return self.x_from_y.may_fold() and self.y_from_x.may_fold()
 
     def query_maps(self, x: Tensor) -> QueryMaps:
         """All that is computed of clips ``[Q, T, V, C]`` on their own."""

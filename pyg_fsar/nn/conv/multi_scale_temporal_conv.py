@@ -59,7 +59,7 @@ class MultiScaleTemporalConv(NormalisedConv):
         width = out_channels // num_branches
         self.stride = stride
         self.widths = [out_channels - (num_branches - 1) * width] + [width] * len(dilations)
-        # One product for what the public code computes branch by branch; so is the last norm.
+        # One product for all branches, which the public code computes one by one, and one norm.
         self.reduce = TemporalConv(in_channels, sum(self.widths), kernel_size=1)
         self.branches = nn.ModuleList(
             nn.Conv2d(
@@ -72,7 +72,6 @@ class MultiScaleTemporalConv(NormalisedConv):
             )
             for width, dilation in zip(self.widths[:-1], dilations, strict=True)
         )
-        self.branches.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.point = nn.Linear(in_channels, width)
         self.norm = nn.BatchNorm1d(out_channels)
 

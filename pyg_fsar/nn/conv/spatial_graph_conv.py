@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
-from pyg_fsar import kernels
+from pyg_fsar.nn.functional import graph_conv
 
 __all__ = ["SpatialGraphConv"]
 
@@ -118,7 +118,7 @@ class SpatialGraphConv(MessagePassing):
         if edge_type is not None or edge_weight is not None:
             raise ValueError("edge_type and edge_weight go with edge_index, not a dense adjacency")
 
-        return kernels.graph_conv(x, adj, self.weight, self.bias)
+        return graph_conv(x, adj, self.weight, self.bias)
 
     def _forward_sparse(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor | None, edge_weight: Tensor | None

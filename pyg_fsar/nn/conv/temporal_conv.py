@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_fsar import kernels
+from pyg_fsar.nn.functional import prefers_short_conv, short_conv
 from pyg_fsar.nn.norm.apply_norm import apply_norm
 
 __all__ = ["NormalisedConv", "TemporalConv"]
@@ -15,8 +14,8 @@ __all__ = ["NormalisedConv", "TemporalConv"]
 class NormalisedConv(nn.Module):
     r"""Base class of convolutions that end with batch normalisation.
 
-    A subclass implements :meth:`convolve` and has a ``norm``. What follows a norm in most blocks is
-    asked for along with it, since both at once take less time.
+    A subclass implements :meth:`convolve` and has a ``norm``. Dropout, a residual and a rectifier,
+    which follow the norm in most blocks, are arguments, since one kernel can compute all of them.
 
     Shapes:
         - **input:** :math:`(B, T, V, C)`
@@ -43,7 +42,7 @@ class NormalisedConv(nn.Module):
         return apply_norm(self.convolve(x), self.norm, dropout, residual, relu)
 
     def convolve(self, x: Tensor) -> Tensor:
-        """All but the norm."""
+        """Convolve without the norm."""
         raise NotImplementedError
 
 
@@ -70,36 +69,35 @@ class TemporalConv(NormalisedConv):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
-        self.conv = nn.Conv2d(
+        self.conv = _FrameConv(
             in_channels,
             out_channels,
             kernel_size=(kernel_size, 1),
             stride=(stride, 1),
             padding=(kernel_size // 2, 0),
         )
-        self.conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norm = nn.BatchNorm1d(out_channels)
 
     def convolve(self, x: Tensor) -> Tensor:
         """Convolve along time, without the norm."""
-        conv = self.conv
-        if (
-            conv.stride == (1, 1)
-            and conv.bias is not None
-            and kernels.short_conv_pays(x, conv.weight)
-        ):
-            return kernels.short_conv(x, conv.weight, conv.bias)
         # [B, T, V, C] is in memory a [B, C, T, V] image with channels last: no copy either way.
-        x = x.permute(0, 3, 1, 2)
-        if conv.kernel_size == (1, 1):
-            # Leaves frames out before, not within the convolution, which for fewer than 16 channels
-            # writes beyond its buffer in backward and crashes (uxlfoundation/oneDNN#6035).
-            x = F.conv2d(x[:, :, :: conv.stride[0]], conv.weight, conv.bias)
-        else:
-            x = conv(x)
-        return x.permute(0, 2, 3, 1)
+        return self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         self.conv.reset_parameters()
         self.norm.reset_parameters()
+
+
+class _FrameConv(nn.Conv2d):
+    """A convolution of images ``[B, C, T, V]`` along ``T``, by the fastest way for their size."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.kernel_size == (1, 1):
+            # Leaves frames out before, not within the convolution, which for fewer than 16 channels
+            # writes beyond its buffer in backward and crashes (uxlfoundation/oneDNN#6035).
+            return F.conv2d(input[:, :, :: self.stride[0]], self.weight, self.bias)
+        x = input.permute(0, 2, 3, 1)
+        if self.bias is not None and self.stride == (1, 1) and prefers_short_conv(x, self.weight):
+            return short_conv(x, self.weight, self.bias).permute(0, 3, 1, 2)
+        return super().forward(input)

@@ -83,7 +83,6 @@ class WindowPath(nn.Module):
         super().__init__()
         self.graph = GraphUnit(conv, conv.window * num_joints)
         self.collapse = nn.Conv2d(conv.out_channels, out_channels, (conv.window, 1))
-        self.collapse.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batch_norm = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pyg_fsar import kernels
+from pyg_fsar.kernels import has_kernel, norm_relu
+from pyg_fsar.nn.hooks import has_hooks
 
 __all__ = ["apply_norm"]
 
@@ -19,10 +20,10 @@ def apply_norm(
     residual: Tensor | None = None,
     relu: bool = False,
 ) -> Tensor:
-    r"""Normalise channels, and drop, add and rectify what was normalised:
+    r"""Normalise channels, then apply dropout, add a residual and rectify:
     :math:`\mathrm{relu}(\mathrm{dropout}(\mathrm{norm}(x)) + r)`, or as much of it as is given.
 
-    Batch normalisation in training on the CPU does all of it in one go if there is a rectifier,
+    Batch normalisation in training on the CPU does all of it in one kernel if there is a rectifier,
     see :func:`pyg_fsar.kernels.norm_relu`.
 
     Args:
@@ -35,9 +36,9 @@ def apply_norm(
     Shapes:
         - **x**, **residual**, **output:** :math:`(*, C)`
     """
-    share = dropout.p if dropout is not None and dropout.training else 0.0
-    if relu and share < 1 and _fits_kernel(x, norm, residual):
-        return _norm_relu(x, cast(nn.BatchNorm1d, norm), share, residual)
+    p = dropout.p if dropout is not None and dropout.training else 0.0
+    if relu and p < 1 and _fits_kernel(x, norm, dropout, residual):
+        return _norm_relu(x, cast(nn.BatchNorm1d, norm), p, residual)
     # Batch norm over the last axis of a flat tensor is the fastest form of it on CPU.
     out = norm(x.flatten(0, -2))
     if dropout is not None:
@@ -45,18 +46,30 @@ def apply_norm(
     if residual is not None:
         out = out + residual.flatten(0, -2)
     if relu:
-        # In place, since nothing needs what is overwritten for its gradient, and before any view
-        # is taken, since autograd copies gradients of views changed in place.
-        out = out.relu_()
+        # In place saves a tensor. Not on what a module may have kept, shown to a hook, or passed
+        # through. And before any view is taken, since autograd copies gradients of changed views.
+        ours = residual is not None or _makes_its_output(norm, dropout)
+        out = out.relu_() if ours else out.relu()
     return out.view_as(x)
 
 
-def _fits_kernel(x: Tensor, norm: nn.Module, residual: Tensor | None) -> bool:
-    """Whether the kernel computes what the modules would."""
+def _makes_its_output(norm: nn.Module, dropout: nn.Module | None) -> bool:
+    """Whether the output is a new tensor that nobody else has."""
+    return (
+        type(norm) in (nn.BatchNorm1d, nn.LayerNorm)
+        and (dropout is None or type(dropout) is nn.Dropout)
+        and not has_hooks(norm, dropout)
+    )
+
+
+def _fits_kernel(
+    x: Tensor, norm: nn.Module, dropout: nn.Module | None, residual: Tensor | None
+) -> bool:
+    """Whether the kernel computes what the modules would, and nobody watches them."""
     return (
         type(norm) is nn.BatchNorm1d
-        # Whoever hangs a hook on a norm wants to see what it makes.
-        and not (norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks)
+        and (dropout is None or type(dropout) is nn.Dropout)
+        and not has_hooks(norm, dropout)
         and (residual is None or (residual.dtype, residual.shape) == (x.dtype, x.shape))
         and norm.training
         and norm.affine
@@ -64,13 +77,13 @@ def _fits_kernel(x: Tensor, norm: nn.Module, residual: Tensor | None) -> bool:
         and norm.weight.dtype == x.dtype
         and x.shape[-1:] == norm.weight.shape
         and x.numel() > x.size(-1)
-        and kernels.has_kernel("norm_relu", x.size(-1), x.dtype, x.device)
+        and has_kernel("norm_relu", x.size(-1), x.dtype, x.device)
     )
 
 
 def _norm_relu(x: Tensor, norm: nn.BatchNorm1d, dropout: float, residual: Tensor | None) -> Tensor:
     """All steps at once, and the update of the running statistics."""
-    out, mean, variance = kernels.norm_relu(x, norm.weight, norm.bias, residual, dropout, norm.eps)
+    out, mean, variance = norm_relu(x, norm.weight, norm.bias, residual, dropout, norm.eps)
     if norm.track_running_stats:
         momentum, count = cast(float, norm.momentum), x.numel() // x.size(-1)
         with torch.no_grad():

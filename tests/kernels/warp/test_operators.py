@@ -7,7 +7,7 @@ import torch
 from torch.library import opcheck
 
 from pyg_fsar.kernels import use_backend, warp, warp_backward, warp_total
-from pyg_fsar.kernels.vectorised import in_band
+from pyg_fsar.kernels.warp.vectorised import in_band
 
 SHAPES = [(1, 1), (1, 5), (6, 1), (2, 2), (5, 9), (9, 4)]
 
@@ -110,12 +110,49 @@ def test_infinity_forbids_a_cell(gamma, free_ends):
 
 @pytest.mark.parametrize("band", [None, 0, 1])
 @pytest.mark.parametrize("gamma", [0.0, 1e-3, 1e3])
-def test_without_any_path_the_cost_is_huge_and_finite(gamma, band):
-    cost = torch.rand(1, 5, 5)
-    cost[:, 2] = torch.inf
-    total, share = solved(cost, *full(cost), gamma, band=band)
-    assert 1e25 < total.item() < math.inf
-    assert torch.isfinite(share).all()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_any_path_the_cost_is_infinite_and_has_no_gradient(gamma, band, dtype):
+    cost = torch.rand(2, 5, 5, dtype=dtype)
+    cost[0, 2] = torch.inf
+    alone, _ = solved(cost[1:], *full(cost[1:]), gamma, band=band)
+    cost.requires_grad_()
+    total, _ = warp(cost, *full(cost), gamma, False, band)
+    assert total[0] == math.inf and total[1] == alone
+    assert torch.equal(warp_total(cost.detach(), *full(cost), gamma, False, band), total)
+    (grad,) = torch.autograd.grad(total[total.isfinite()].sum() + 0 * total[0], cost)
+    assert not grad[0].any() and grad[1].isfinite().all() and grad[1].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gamma", [0.0, 1e-3, 1e3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_finite_costs_that_look_infinite_are_refused(gamma, dtype, sign):
+    unit = gamma or 1.0
+    cost = torch.rand(3, 4, 5, dtype=dtype) * unit
+    for kernel in (warp, warp_total):
+        large = cost.clone()
+        large[1] = sign * 1e31 * unit
+        with pytest.raises(FloatingPointError, match=r"pair 1 has a frame cost of -?1e\+"):
+            kernel(large, *full(cost), gamma, False)
+        kernel(large[:, :1, :1] * 0, *full(cost[:, :1, :1]), gamma, False)
+        # Within the range they are exact, and where no path goes they do not matter.
+        large[1] = sign * 1e27 * unit
+        total = kernel(large, *full(cost), gamma, False)
+        total = total[0] if kernel is warp else total
+        steps = 5 if sign > 0 else 8
+        assert total[1].item() == pytest.approx(sign * steps * 1e27 * unit, rel=1e-5)
+    cost[1, 0, -1] = 3e31 * unit
+    assert warp_total(cost, *full(cost), gamma, False).isfinite().all()
+    n, m = full(cost)
+    cost[1, -1] = 1e31 * unit  # in the padding
+    assert warp_total(cost, n - 1, m, gamma, False).isfinite().all()
+
+
+def test_minus_infinity_is_refused():
+    cost = torch.rand(1, 3, 3)
+    cost[0, 1, 1] = -math.inf
+    with pytest.raises(FloatingPointError, match="frame cost of -inf"):
+        warp_total(cost, *full(cost), 0.1, False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -250,7 +287,7 @@ def test_second_derivative_is_refused():
     cost = torch.rand(1, 3, 3, requires_grad=True)
     total, _ = warp(cost, *full(cost), 0.1, False)
     (grad,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
-    with pytest.raises(RuntimeError, match="warp_backward"):
+    with pytest.raises(RuntimeError, match="no second derivative.*create_graph=True"):
         grad.sum().backward()
 
 

@@ -28,8 +28,8 @@ namespace {
 constexpr int REGISTERS = 2;
 // Stands for an infinite cost, in units of gamma: sums of it stay finite in float32.
 constexpr double FORBIDDEN = 1e30;
-// Shares of an alignment below this count as none: as denormal numbers, which they are or soon
-// become, they would slow down whoever multiplies with them.
+// Smaller entries of an alignment are set to zero: they are or become denormal numbers, with which a
+// processor multiplies tens of times slower.
 constexpr double NEGLIGIBLE = 1e-30;
 // Rounding a float32 mantissa changes the value by 6e-8 gamma; above this, float64 is used.
 constexpr double LARGE_GAMMA = 1;
@@ -57,7 +57,7 @@ template <class S> struct Problem {
   int64_t radius;
 };
 
-// How much of a cell comes from each of its predecessors.
+// Weight of each predecessor of a cell.
 template <class T> struct Origin {
   Vector<T> diagonal, up, left;
 };
@@ -156,7 +156,7 @@ template <class S, class T, bool soft, bool traced> class Worker {
     return banded() ? hull.of_row(row, columns) : Columns{0, columns};
   }
 
-  // The last pair stands in for those that a block lacks.
+  // The last block is filled up with copies of its last pair.
   int64_t index(int pair) const { return first + std::min(pair, used - 1); }
 
   int64_t offset(int pair, int64_t row) const { return (index(pair) * rows + row) * columns; }
@@ -188,8 +188,11 @@ template <class S, class T, bool soft, bool traced> class Worker {
   S total(int pair) const {
     const Scaled<T> &end = front[m[pair] - 1].at[pair / lanes];
     const double mantissa = end.mantissa[pair % lanes], exponent = end.exponent[pair % lanes];
-    if (!soft) return S(mantissa - exponent);
-    return S((exponent + std::log2(mantissa)) * (-problem.gamma / LOG2_E));
+    const double value = soft ? (exponent + std::log2(mantissa)) * (-problem.gamma / LOG2_E)
+                              : mantissa - exponent;
+    // It went through a forbidden cell, or through costs that cannot be told from one.
+    if (std::abs(value) >= double(limit) / 2) return S(std::copysign(INFINITY, value));
+    return S(value);
   }
 
   // Replaces the front, one row of accumulated values, by the next.
@@ -255,7 +258,7 @@ template <class S, class T, bool soft, bool traced> class Worker {
     return {V{}, larger(best, left.exponent) - (cost + up.exponent * T(0))};
   }
 
-  // One row of the alignment, of which each cell hands its share back to its predecessors.
+  // One row of the alignment, of which each cell passes its gradient back to its predecessors.
   void retreat(int64_t row, const Cell<Origin<T>> *from, Cell<V> *here) {
     const auto [begin, end] = needed(row);
     V diagonal[REGISTERS] = {}, left[REGISTERS] = {};
@@ -272,8 +275,8 @@ template <class S, class T, bool soft, bool traced> class Worker {
       for (int r = 0; r < REGISTERS; ++r) shares[begin - 1].at[r] = diagonal[r];
   }
 
-  // Costs from a row on, in the columns that are given, of which those beyond the row are of the
-  // next; and up to a tile more, which nobody reads.
+  // Costs of the given columns, counted from the start of a row and running on into the next rows;
+  // and up to a tile more, which is never used.
   void load(int64_t row, Columns part, Cell<V> *into) {
     for (int r = 0; r < REGISTERS; ++r) {
       const int64_t there = problem.pairs * rows * columns - offset(r * lanes + lanes - 1, row);
@@ -298,7 +301,7 @@ template <class S, class T, bool soft, bool traced> class Worker {
   void load_band(int64_t row, Cell<V> *into) {
     const Columns part = hull.of_row(row, columns);
     load(row, part, into);
-    // The processor foresees rows that are read whole, but not parts of them for so many pairs.
+    // Hardware prefetching follows whole rows, but not parts of the rows of many pairs.
     if (row + 1 < rows)
       for (int pair = 0; pair < used; ++pair)
         for (int64_t j = part.begin; j < part.end; j += LINE_BYTES / int64_t(sizeof(S)))
@@ -358,7 +361,7 @@ template <class S, class T, bool soft, bool traced> class Worker {
   std::unique_ptr<Cell<Origin<T>>[]> origins;
   // The last row so far, and what it was before each segment.
   std::vector<Cell<Scaled<T>>> front, kept;
-  // What the row below hands back.
+  // Gradient that the row below passes back.
   std::vector<Cell<V>> shares;
 };
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels import use_backend, warp, warp_total
-from pyg_fsar.kernels.vectorised import in_band
+from pyg_fsar.kernels.warp.vectorised import in_band
 
 if find_spec("triton") is None:
     pytest.skip("Triton is not installed: pip install triton", allow_module_level=True)
@@ -41,7 +41,7 @@ def test_kernels_compile_without_a_gpu(lanes, keep_weights, dtype, tmp_path, mon
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from pyg_fsar.kernels import triton_warp
+    from pyg_fsar.kernels.warp import triton as triton_warp
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     options = triton_warp._lanes(lanes)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_fsar.kernels import vectorised
+from pyg_fsar.kernels.warp import vectorised
 
 
 @pytest.mark.parametrize("free_ends", [False, True])

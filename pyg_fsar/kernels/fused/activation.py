@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.kernels.compiled import compiled
-from pyg_fsar.kernels.dispatch import DTYPES
+from pyg_fsar.kernels.compiled import DTYPES
+from pyg_fsar.kernels.fused.library import library
 
 __all__ = ["Activated", "activated_products"]
 
@@ -48,13 +48,13 @@ def activated_products(
         x: Query clips, paired with all of ``y``.
         y: Support clips, paired with all of ``x``.
         own_values: Whether values come from the clip that is activated.
-        dropout: Share of weights, and of what they mix, that is dropped.
+        dropout: Fraction of weights, and of what they mix, that is dropped.
         eps: Of the layer norm.
 
     Shapes:
         - **output:** ``[Q, S, T, T]``, ``[Q, S, T]`` and ``[Q, S, T]``
     """
-    seed = torch.randint(2**62, ())
+    seed = torch.randint(2**62, (), device="cpu")
     return _products([t.contiguous() for t in (*x, *y)], own_values, dropout, eps, seed)
 
 
@@ -109,10 +109,10 @@ def _call(
     eps: float,
     seed: Tensor,
 ) -> None:
-    library = compiled("activation")
-    if library is None:
+    functions = library("activation")
+    if functions is None:
         raise RuntimeError("activated_products needs a C++ compiler; set CXX to one")
-    function = getattr(library, f"activation_{name}_{DTYPES[inputs[0].dtype]}")
+    function = getattr(functions, f"activation_{name}_{DTYPES[inputs[0].dtype]}")
     queries, support, frames, joints, mixed = inputs[1].shape
     sizes = queries, support, frames, joints, mixed, inputs[0].size(-1), own_values, int(seed)
     status = function(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.library import opcheck
 
-from pyg_fsar.kernels import Activated, activated_products, activation, has_kernel
+from pyg_fsar.kernels import Activated, activated_products, has_kernel
+from pyg_fsar.kernels.fused import activation
 
 Q, S, T, V, C = 3, 2, 4, 5, 16
 EPS = 1e-12
@@ -176,11 +177,11 @@ def test_a_frame_whose_norm_is_zero_has_a_finite_gradient():
 def test_operator_is_registered_whole():
     x, y = sides(True)
     parts = [t.detach().requires_grad_() for t in (*x, *y)]
-    opcheck(activation._products, (parts, True, 0.0, EPS, torch.tensor(7)))
+    opcheck(torch.ops.pyg_fsar.activated_products.default, (parts, True, 0.0, EPS, torch.tensor(7)))
 
 
 def test_without_a_compiler(monkeypatch):
-    monkeypatch.setattr(activation, "compiled", lambda name: None)
+    monkeypatch.setattr(activation, "library", lambda name: None)
     x, y = sides(True)
     with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler; set CXX"):
         activated_products(x, y, True, 0.0, EPS)

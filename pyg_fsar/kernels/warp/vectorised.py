@@ -1,4 +1,4 @@
-r"""Dynamic time warping in plain torch: the backend for any device, and the measure of the others.
+r"""Dynamic time warping in plain torch: the backend for any device, and the reference of the others.
 
 All pairs advance together, one anti-diagonal at a time. The forward pass keeps the weight of each
 of the three predecessors of a cell; the backward pass is then a plain linear recursion, which is
@@ -15,13 +15,16 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["backward", "forward", "in_band", "weights_shape"]
+__all__ = ["BOUND", "FORBIDDEN", "NO_WEIGHTS", "backward", "forward", "in_band", "weights_shape"]
 
 # Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
 FORBIDDEN = 1e30
-# Shares of an alignment below this count as none.
+# A total of this size, in units of gamma, went through a forbidden cell or through finite costs that
+# cannot be told from one: it is returned as infinity.
+BOUND = FORBIDDEN / 2
+# Smaller entries of an alignment are set to zero.
 NEGLIGIBLE = 1e-30
-# Shape of the weights of a forward pass, by any backend, that was to keep none.
+# Shape of the weights, of any backend, if none are kept.
 NO_WEIGHTS = (0,)
 
 
@@ -80,6 +83,7 @@ def forward(
         step = skewed[d, first:last].to(wide).div(unit).clamp_(-FORBIDDEN, FORBIDDEN)
         torch.add(step, least, out=total[d + 2, first + 1 : last + 1])
     end = total[n + m, n, torch.arange(pairs, device=cost.device)]
+    end = end.masked_fill(end >= BOUND, math.inf).masked_fill(end <= -BOUND, -math.inf)
     return (end * unit).to(cost.dtype), weights
 
 
@@ -104,7 +108,7 @@ def backward(
     cells = weights.new_zeros(rows + columns - 1, rows, pairs)
     cells[n + m - 2, n - 1, torch.arange(pairs, device=grad.device)] = grad
     for d in range(rows + columns - 2, 0, -1):
-        # Each diagonal hands its share to the two before it. Weights of cells without such a
+        # Each diagonal passes its gradient on to the two before it. Weights of cells without such a
         # predecessor are zero, and no block reaches beyond the array.
         first, last = max(0, d - columns + 1), min(rows, d + 1)
         below = max(first, 1)
@@ -113,8 +117,7 @@ def backward(
         cells[d - 1, below - 1 : last - 1].addcmul_(cells[d, below:last], up[below:last])
         if d > 1:
             cells[d - 2, below - 1 : last - 1].addcmul_(cells[d, below:last], diagonal[below:last])
-    # What reaches a cell by many unlikely steps only is zero for all purposes, but as a denormal
-    # number, itself or times something small, it makes a CPU multiply tens of times slower.
+    # Tiny entries are or become denormal numbers, with which a CPU multiplies tens of times slower.
     shares = torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
     if band is None:
         return shares

@@ -9,23 +9,20 @@ from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 from torch.utils.flop_counter import register_flop_formula
 
-from pyg_fsar.kernels.dispatch import takes_cpu_operators
-from pyg_fsar.kernels.second_gradient import second_gradient
+from pyg_fsar.kernels import second_gradient, takes_cpu_operators
 
 __all__ = ["graph_conv"]
 
-# Of one frame after another, so many entries for all subsets are made at a time (for each thread):
-# they have to stay in its cache.
+# Entries of all subsets that are held at a time, for each thread, so that they stay in its cache.
 CHUNK = 2**18
 
 
 def graph_conv(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Sum over the subsets of :math:`\mathbf{A}_k^\top (\mathbf{X} \mathbf{W}_k + \mathbf{b}_k)`.
 
-    What every joint receives by all subsets is ``K`` times as large as the joints. Where that has a
-    price, see ``_pays``, it is made for some frames, used, and overwritten. The backward pass
-    then goes the other way through the weights: it takes no more products, and needs no more than
-    the joints.
+    The messages of all subsets are ``K`` times as large as the joints. On the CPU they are computed
+    for some frames at a time in one buffer. The backward pass multiplies by the weights first: it
+    takes no more products, and keeps nothing but the joints.
 
     Args:
         x: Joints of frames.
@@ -40,16 +37,16 @@ def graph_conv(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = Non
         - **bias:** ``[K, C']``
         - **output:** ``[*, V, C']``
     """
-    if not _pays(x, adj, weight):
+    if not _by_chunks(x, adj, weight):
         return _composed(x, adj, weight, bias)
     frames = x.reshape(-1, *x.shape[-2:]).contiguous()
     return _forward(frames, adj, weight, bias).view(*x.shape[:-1], weight.size(-1))
 
 
-def _pays(x: Tensor, adj: Tensor, weight: Tensor) -> bool:
-    """Whether to go by chunks of frames: on a CPU, where pages that were not used before cost more
-    than products; if neither the adjacency's gradient nor half precision is asked for; and unless
-    few channels become many, as in the first layer, where there is little to receive.
+def _by_chunks(x: Tensor, adj: Tensor, weight: Tensor) -> bool:
+    """Whether to compute chunks of frames: on a CPU, where writing to new pages of memory costs more
+    than products; unless the adjacency needs a gradient or numbers are in half precision; and
+    unless few channels become many, as in the first layer, where messages are small.
     """
     return (
         takes_cpu_operators(x, weight, adj)
@@ -74,8 +71,8 @@ def _composed(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = None
 def _rows(adj: Tensor) -> Tensor:
     """The adjacency as ``[*, V K, V]``, with rows ordered by (target, subset).
 
-    What a joint gets from all subsets then lies together in memory: one product with all weights
-    follows, and nothing is copied.
+    What a joint gets from all subsets is then contiguous: one product with all weights follows, and
+    nothing is copied.
     """
     return adj.movedim(-1, -3).flatten(-3, -2)
 

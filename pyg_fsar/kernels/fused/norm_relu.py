@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 
-from pyg_fsar.kernels.compiled import compiled
-from pyg_fsar.kernels.dispatch import DTYPES
+from pyg_fsar.kernels.compiled import DTYPES
+from pyg_fsar.kernels.fused.library import library
 from pyg_fsar.kernels.second_gradient import second_gradient
 
 __all__ = ["norm_relu"]
@@ -27,15 +27,15 @@ def norm_relu(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``relu(dropout(batch_norm(x)) + residual)`` as in training, and the statistics of ``x``.
 
-    Each of the four alone would read and write all of its input, and main memory is what they wait
-    for. What dropout leaves out follows from a seed that torch draws, and from nothing else.
+    Each of the four alone would read and write all of its input, and memory bandwidth is what limits
+    them. The dropout mask follows from a seed that torch draws, so it is not kept.
 
     Args:
         x: Joints.
         weight: Scale of each channel.
         bias: Shift of each channel.
         residual: What is added before the rectifier.
-        dropout: Share of entries that is dropped.
+        dropout: Fraction of entries that is dropped.
         eps: Added to the variance.
 
     Shapes:
@@ -56,7 +56,9 @@ def norm_relu(
                 f"{name} must be {x.dtype} {list(shape)} for x {list(x.shape)}, got "
                 f"{tensor.dtype} {list(tensor.shape)}"
             )
-    seed = torch.randint(2**62, ()) if dropout else torch.zeros((), dtype=torch.int64)
+    seed = torch.zeros((), dtype=torch.int64, device="cpu")
+    if dropout:
+        seed = torch.randint(2**62, (), device="cpu")
     residual = None if residual is None else residual.contiguous()
     return _forward(
         x.contiguous(), weight.contiguous(), bias.contiguous(), residual, dropout, eps, seed
@@ -119,12 +121,12 @@ def _empty_grads(
 
 def _call(name: str, arrays: list[Tensor | None], dropout: float, eps: float, seed: Tensor) -> None:
     x = next(array for array in arrays if array is not None)
-    library = compiled("norm_relu")
-    if library is None:
+    functions = library("norm_relu")
+    if functions is None:
         raise RuntimeError("norm_relu needs a C++ compiler; set CXX to one")
     channels = x.size(-1)
     sizes = [x.numel() // channels, channels, int(seed), torch.get_num_threads()]
-    status = getattr(library, f"norm_relu_{name}_{DTYPES[x.dtype]}")(
+    status = getattr(functions, f"norm_relu_{name}_{DTYPES[x.dtype]}")(
         (c_void_p * len(arrays))(*(None if a is None else a.data_ptr() for a in arrays)),
         (c_int64 * len(sizes))(*sizes),
         (c_double * 2)(dropout, eps),
@@ -161,7 +163,7 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Te
     has_residual, dropout, eps = ctx.options
     if torch.is_grad_enabled():  # the gradient is to be differentiated again
         with torch.no_grad():
-            # With such weights and biases the kernel shows what dropout keeps.
+            # With weight 0 and bias 1 the output is the scaled dropout mask.
             show = torch.zeros_like(bias), torch.ones_like(bias)
             kept, *_ = _forward(x, *show, None, dropout, eps, seed)
 

@@ -10,13 +10,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from pyg_fsar.kernels.compiled import compiled
-from pyg_fsar.kernels.dispatch import DTYPES
-from pyg_fsar.kernels.vectorised import NO_WEIGHTS
+from pyg_fsar.kernels.compiled import DTYPES, compiled
+from pyg_fsar.kernels.switch import WARP_FUNCTIONS, WARP_SOURCE
+from pyg_fsar.kernels.warp.vectorised import NO_WEIGHTS
 
 __all__ = ["backward", "forward", "library", "weights_shape"]
 
-# As the source numbers them.
+# Return values of the C++ functions.
 OUT_OF_MEMORY, BAD_LENGTH = 1, 2
 
 
@@ -87,8 +87,8 @@ def backward(
 ) -> Tensor:
     """Gradient for the costs; see ``warp_backward``.
 
-    The forward pass has made the gradients of its values already: while what they follow from is
-    still in the cache, they take less time than a trip of it to memory and back.
+    The forward pass has computed the alignment already, while its inputs were in the processor's
+    cache, so only a scale per pair is left.
 
     Shapes:
         - **grad:** ``[B]``
@@ -117,7 +117,7 @@ def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
 @cache
 def library() -> CDLL | None:
     """The functions of ``warp.cpp``; None where they cannot be compiled."""
-    functions = compiled("warp")
+    functions = compiled(WARP_SOURCE, WARP_FUNCTIONS)
     if functions is not None:
         sizes = [c_void_p] * 5 + [c_int64] * 3
         for dtype in DTYPES.values():

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pyg_fsar.kernels import cpp, use_backend
+from pyg_fsar.kernels import use_backend
+from pyg_fsar.kernels.warp import cpp
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.library import custom_op, define, impl, register_autograd, register_fake
 
-from pyg_fsar.kernels.dispatch import backend_for, maker_of, module_of
+from pyg_fsar.kernels.warp.dispatch import backend_for, maker_of, module_of
+from pyg_fsar.kernels.warp.limits import refuse_overflow
 
 __all__ = ["warp", "warp_backward", "warp_total"]
 
@@ -25,7 +26,7 @@ def warp(
     """Accumulated cost of warping each pair from its first cell to cell ``(n - 1, m - 1)``.
 
     Args:
-        cost: Frame costs, all finite except that infinity forbids a cell.
+        cost: Frame costs; infinity forbids a cell.
         n: Number of rows of each pair.
         m: Number of columns of each pair.
         gamma: Smoothing of the minimum; 0 is the hard minimum, which of equal predecessors takes
@@ -33,18 +34,40 @@ def warp(
         free_ends: Whether to step from a row to the next within a column only in the pair's
             first two columns and its last one. On a cost with a column of zeros at either end
             this is the recursion of OTAM.
-        band: Radius of a band, see :func:`~pyg_fsar.kernels.vectorised.in_band`; cells beyond it
+        band: Radius of a band, see :func:`~pyg_fsar.kernels.warp.vectorised.in_band`; cells beyond it
             are forbidden and never read.
 
     Shapes:
         - **cost:** ``[B, N, M]``
         - **n**, **m:** ``[B]`` int64
-        - **output:** ``[B]``, and what :func:`warp_backward` takes as weights
+        - **output:** ``[B]``, infinity without any path, and what :func:`warp_backward` takes as
+          weights
+
+    Raises:
+        FloatingPointError: On the CPU, if finite costs add up to more than 5e29 gamma (5e29 for the
+            hard minimum), which cannot be told from infinity. Elsewhere such totals are infinite.
     """
-    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, True, band)
+    return _solve(cost, n, m, gamma, free_ends, True, band)
 
 
-# Its gradient is what makes an operator slow to call: for few short pairs more than to align them.
+def _solve(
+    cost: Tensor,
+    n: Tensor,
+    m: Tensor,
+    gamma: float,
+    free_ends: bool,
+    keep_weights: bool,
+    band: int | None,
+) -> tuple[Tensor, Tensor]:
+    backend = module_of(backend_for(cost))
+    total, weights = backend.forward(cost, n, m, gamma, free_ends, keep_weights, band)
+    # Other devices would have to wait for the answer.
+    if total.is_cpu and total.isinf().any():
+        refuse_overflow(cost, n, m, gamma, total, band)
+    return total, weights
+
+
+# Autograd registration dominates the call for few short pairs; this operator has none.
 define(
     "pyg_fsar::warp_total",
     "(Tensor cost, Tensor n, Tensor m, float gamma, bool free_ends, int? band=None) -> Tensor",
@@ -82,7 +105,7 @@ def warp_total(
 def _(
     cost: Tensor, n: Tensor, m: Tensor, gamma: float, free_ends: bool, band: int | None = None
 ) -> Tensor:
-    return module_of(backend_for(cost)).forward(cost, n, m, gamma, free_ends, False, band)[0]
+    return _solve(cost, n, m, gamma, free_ends, False, band)[0]
 
 
 @custom_op(
@@ -153,8 +176,8 @@ def _(
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     cost, n, m = inputs[:3]
-    ctx.save_for_backward(output[1], n, m)
-    # No gradient reaches the weights, and one of zeros would take as long as the alignment.
+    ctx.save_for_backward(*output, n, m)
+    # The weights get no gradient. To fill one with zeros would take as long as the alignment.
     ctx.set_materialize_grads(False)
     ctx.rows, ctx.columns = cost.shape[1:]
     ctx.band = inputs[-1]
@@ -163,8 +186,22 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     cells = None
     if grad is not None:
-        cells = warp_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.columns, ctx.band)
+        total, *rest = ctx.saved_tensors
+        # A pair without any path has no gradient.
+        grad = grad.masked_fill(total.isinf(), 0)
+        cells = warp_backward(grad, *rest, ctx.rows, ctx.columns, ctx.band)
     return cells, None, None, None, None, None
 
 
 register_autograd("pyg_fsar::warp", _backward, setup_context=_save)
+
+
+def _refuse_second_derivative(ctx: Any, grad: Tensor) -> NoReturn:
+    raise RuntimeError(
+        "alignments have no second derivative: their gradient cannot be differentiated. Leave out "
+        "create_graph=True or detach the gradient; for a Hessian take finite differences of "
+        "soft_alignment"
+    )
+
+
+register_autograd("pyg_fsar::warp_backward", _refuse_second_derivative)

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.library import opcheck
 
-from pyg_fsar.kernels import short_conv, short_conv_pays
+from pyg_fsar.kernels import use_backend
 from pyg_fsar.nn import TemporalConv
+from pyg_fsar.nn.functional import prefers_short_conv, short_conv
 
 V = 3
-module = import_module("pyg_fsar.kernels.short_conv")
+module = import_module("pyg_fsar.nn.functional.short_conv")
 
 
 def inputs(
@@ -93,7 +94,7 @@ def test_is_chosen_while_a_graph_is_traced(dynamic: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "taps", "pays"),
+    ("shape", "taps", "preferred"),
     [
         ((2, 8, V, 128), 9, True),
         ((2, 8, V, 64), 9, False),  # channels are too few
@@ -102,13 +103,15 @@ def test_is_chosen_while_a_graph_is_traced(dynamic: bool | None) -> None:
         ((2, 5, V, 128), 9, False),  # computed as 8 frames
     ],
 )
-def test_pays(shape: tuple[int, ...], taps: int, pays: bool) -> None:
+def test_preferred_where_it_saves_a_third(
+    shape: tuple[int, ...], taps: int, preferred: bool
+) -> None:
     x, weight = torch.randn(shape), torch.randn(128, shape[-1], taps, 1)
-    assert short_conv_pays(x, weight) == pays
-    assert not short_conv_pays(x.bfloat16(), weight.bfloat16())
-    assert not short_conv_pays(x.to("meta"), weight.to("meta"))
+    assert prefers_short_conv(x, weight) == preferred
+    assert not prefers_short_conv(x.bfloat16(), weight.bfloat16())
+    assert not prefers_short_conv(x.to("meta"), weight.to("meta"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not short_conv_pays(x, weight)
+        assert not prefers_short_conv(x, weight)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -124,16 +127,17 @@ def test_temporal_conv_is_the_same_with_it(
         calls.append(tensors)
         return short_conv(*tensors)
 
-    monkeypatch.setattr("pyg_fsar.kernels.short_conv", spy)
+    monkeypatch.setattr("pyg_fsar.nn.conv.temporal_conv.short_conv", spy)
     out = conv(x)
     assert len(calls) == (stride == 1)
     assert out.is_contiguous()
-    monkeypatch.setattr("pyg_fsar.kernels.short_conv_pays", lambda *_: False)
-    torch.testing.assert_close(conv(x), out, rtol=1e-4, atol=1e-4)
+    with use_backend("vectorised"):
+        torch.testing.assert_close(conv(x), out, rtol=1e-4, atol=1e-4)
+    assert len(calls) == (stride == 1)
 
 
 def test_are_operators_that_compile_takes() -> None:
     x, weight, bias = inputs()
-    opcheck(module._forward, (x, weight, bias))
+    opcheck(torch.ops.pyg_fsar.short_conv.default, (x, weight, bias))
     grad = torch.randn(2, 8, V, 3, dtype=x.dtype)
-    opcheck(module._backward, (grad, x.detach(), weight.detach()))
+    opcheck(torch.ops.pyg_fsar.short_conv_backward.default, (grad, x.detach(), weight.detach()))

@@ -12,21 +12,20 @@ from torch import Tensor
 from torch.library import custom_op, register_autograd, register_fake
 from torch.utils.flop_counter import register_flop_formula
 
-from pyg_fsar.kernels.dispatch import takes_cpu_operators
-from pyg_fsar.kernels.second_gradient import second_gradient
+from pyg_fsar.kernels import second_gradient, takes_cpu_operators
 
-__all__ = ["short_conv", "short_conv_pays"]
+__all__ = ["prefers_short_conv", "short_conv"]
 
-# So many entries are made of a few clips at a time (for each thread), that they stay in its cache.
+# Entries that are computed at a time, for each thread, so that they stay in its cache.
 CHUNK = 2**20
-# How many products so many frames take. Of more frames their weights do not stay in the cache.
+# Number of products by number of frames. With more frames their weights exceed the cache.
 PRODUCTS = {2: 3, 3: 7, 4: 9, 5: 17, 6: 21, 7: 25, 8: 27}
 
 
 def short_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     r"""Convolve along time, with zeros around it, for as many frames as before.
 
-    A kernel that is as long as the clip leaves few pairs of frames out, so the convolution is the
+    A kernel as long as the clip reaches nearly all pairs of frames, so the convolution is the
     product of a Toeplitz matrix, whose entries are themselves matrices over channels, with the
     frames. Of such a product by halves,
 
@@ -39,8 +38,8 @@ def short_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     three products are enough, and halves have halves: 27 products of channels for 8 frames, where
     a kernel of 9 has 52 pairs of frames to multiply (S. Winograd, *Arithmetic Complexity of
-    Computations*, 1980). Since frames are added up first, rounding errors are as those of the
-    largest frame of the clip.
+    Computations*, 1980). Since frames are added up first, rounding errors are relative to
+    the largest frame of the clip.
 
     Args:
         x: Joints.
@@ -56,7 +55,7 @@ def short_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return _forward(x.contiguous(), weight, bias)
 
 
-def short_conv_pays(x: Tensor, weight: Tensor) -> bool:
+def prefers_short_conv(x: Tensor, weight: Tensor) -> bool:
     """Whether :func:`short_conv` is faster than a convolution: in single and double precision on a
     CPU, for enough channels that products are most of the work, if it has two thirds of them.
     """
@@ -107,7 +106,7 @@ def _toeplitz(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class _Chunk:
-    """Room for what is made of a few clips, frames first.
+    """Buffers for the products of a few clips, frames first.
 
     Args:
         clips: All of them, ``[B, T, V, C]``, for their sizes.

@@ -26,12 +26,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pyg_fsar.kernels.vectorised import FORBIDDEN, NO_WEIGHTS, in_band
+from pyg_fsar.kernels.warp.vectorised import BOUND, FORBIDDEN, NO_WEIGHTS, in_band
 
 __all__ = ["backward", "forward", "weights_shape"]
 
 _FORBIDDEN = tl.constexpr(FORBIDDEN)
-# Of predecessors that are not there: dearer than any path, yet no cause of a NaN as infinity is.
+_BOUND = tl.constexpr(BOUND)
+# Cost of predecessors outside the matrix: above any path, but differences of it are not NaN.
 _OUTSIDE = tl.constexpr(1e36)
 
 
@@ -194,6 +195,8 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
         # What is above this step's cells is diagonally before the next step's.
         diagonal = higher
         before = tl.where(live, step + least, _OUTSIDE)
+    before = tl.where(before >= _BOUND, float("inf"), before)
+    before = tl.where(before <= -_BOUND, -float("inf"), before)
     tl.store(total_out + pair + lane * 0, before * unit, mask=lane == n - 1)
 
 
@@ -219,8 +222,8 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     row = lane.to(tl.int64)
     below = tl.minimum(lane + 1, LANES - 1)
     nothing = tl.zeros((LANES,), weights.dtype.element_ty)
-    # All of the gradient belongs to the last cell, and each hands it on to its predecessors: to
-    # the left at once, to the lane above through `rising`, diagonally after one more step.
+    # The gradient starts at the last cell, and each cell passes it on to its predecessors: to the
+    # left at once, to the lane above through `rising`, diagonally after one more step.
     last = tl.where(lane == n - 1, tl.load(grad + pair), nothing)
     staying, rising, waiting = nothing, nothing, nothing
     for back in range(rows + columns - 1):

@@ -1,0 +1,6 @@
+"""Convolutions as functions, with operators in plain torch that are fast on the CPU."""
+
+from pyg_fsar.nn.functional.graph_conv import graph_conv
+from pyg_fsar.nn.functional.short_conv import prefers_short_conv, short_conv
+
+__all__ = ["graph_conv", "prefers_short_conv", "short_conv"]

@@ -1,0 +1,39 @@
+"""Whether a module has to be called, or what it does may be computed in another way."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+__all__ = ["behaves_as", "has_hooks"]
+
+
+def has_hooks(*modules: nn.Module | None) -> bool:
+    """Whether any of these modules, or all modules at once, have hooks.
+
+    A hook has to see what its module gets and makes, and may replace it; pruning, and the older
+    forms of spectral and weight normalisation, compute weights in hooks. So a fast path that would
+    not call a module steps aside.
+    """
+    return torch_module._has_any_global_hook() or any(
+        bool(
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+        )
+        for module in modules
+        if module is not None
+    )
+
+
+def behaves_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a call of this module does what a class of PyTorch does and nothing else: nothing
+    overrides its forward, and it has no hooks. Its weights may be parametrised.
+    """
+    return (
+        isinstance(module, kind)
+        and type(module).forward is kind.forward
+        and "forward" not in vars(module)
+        and not has_hooks(module)
+    )
