@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
+from pyg_fsar.nn.precision import onednn_takes_bf16
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["SkeletonLSTM"]
@@ -104,6 +105,8 @@ class SkeletonLSTM(SkeletonEncoder):
 class _LSTM(nn.RNNBase):
     """One layer of :class:`torch.nn.LSTM` without initial state, which torch.compile accepts, too.
 
+    Under autocast on CPUs that have no LSTM of its precision it is computed in float32.
+
     Shapes:
         - **input:** ``[B, T, C]``
         - **output:** ``[B, T, C']``
@@ -117,6 +120,15 @@ class _LSTM(nn.RNNBase):
     def forward(self, x: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
             return self.unrolled(x)
+        if x.is_cpu and torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            if dtype != torch.bfloat16 or not onednn_takes_bf16():
+                with torch.autocast("cpu", enabled=False):
+                    return self.recur(x.float()).to(dtype)
+        return self.recur(x)
+
+    def recur(self, x: Tensor) -> Tensor:
+        """The operator of PyTorch."""
         zeros = x.new_zeros(1 + self.bidirectional, x.size(0), self.hidden_size)
         weights: Any = self._flat_weights
         return torch.lstm(
