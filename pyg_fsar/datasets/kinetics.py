@@ -89,7 +89,7 @@ class KineticsSkeleton(SkeletonDataset):
         keep = np.isin(labels, classes) | (split == "all")
         if clips_per_class is not None:
             keep &= draw_per_class(labels, self.store.names, clips_per_class, seed)
-        self._select(keep)
+        self.select(keep)
 
     def raw_files(self) -> list[str]:
         """The JSON files of the clips, in the root and the folders in it."""

@@ -141,7 +141,7 @@ class NTURGBD(SkeletonDataset):
             keep[usable] = draw_per_class(
                 self.store.labels[usable], self.store.names[usable], self.SUBSETS[subset], seed
             )
-        self._select(keep)
+        self.select(keep)
 
     @property
     def exemplars(self) -> dict[int, int]:

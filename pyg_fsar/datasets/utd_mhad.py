@@ -113,7 +113,7 @@ class UTDMHAD(SkeletonDataset):
             num_workers=num_workers,
             force_reload=force_reload,
         )
-        self._select(np.isin(self.store.labels, classes))
+        self.select(np.isin(self.store.labels, classes))
 
     def raw_files(self) -> list[str]:
         """The ``.mat`` files, by action, subject and trial."""
