@@ -129,7 +129,9 @@ def check_clip(
         bodies = np.array(as_numbers(clip.bodies, where), dtype=np.float32)
     if layout is None and clip.skeleton is not None:
         layout = Skeleton.get(clip.skeleton)
-    if layout is None and bodies.ndim == 4:
+    if layout is None and bodies.ndim == 4 and bodies.size:
+        if not np.isfinite(bodies).all():  # which says more than that no layout fits
+            raise ValueError(f"{where} has NaN or infinite values; set missing joints to zero")
         layout = usual_layout(*bodies.shape[2:], scored=clip.scored, what=where)
         _refuse_pixels(bodies, layout, where)
     SkeletonSequence.from_bodies(bodies, skeleton=layout or "ntu25", name=shorten(clip.name, 80))

@@ -92,8 +92,8 @@ class PYSKLPickle(SkeletonDataset):
                 known = sorted(set().union(*memberships) - {""})
                 empty = [why for _, why in self.skipped if why.startswith("split ")]
                 raise ValueError(
-                    f"{self.path} has no split '{split}' with clips; it has {shorten(known)}"
-                    + (f". {shorten(empty[0], 160)}" if empty else "")
+                    f"{self.path} has no split '{split}'; it has {shorten(known)}"
+                    + (f" with clips. Of the others: {shorten(empty[0], 160)}" if empty else "")
                 )
             keep &= [split in names for names in memberships]
         if classes is not None:
@@ -160,11 +160,12 @@ class PYSKLPickle(SkeletonDataset):
             bodies, score = _by_frame(bodies, annotation["frame_inds"], total)
         if bodies.ndim != 4:
             raise ValueError(f"keypoint must be [M, T, V, C], got shape {bodies.shape}")
-        if isinstance(total, int | np.integer) and total != bodies.shape[1]:
-            if total != bodies.shape[0]:
+        num_bodies, num_frames = bodies.shape[:2]
+        if total not in (None, num_frames) and num_bodies > num_frames:
+            if num_bodies != total:
                 raise ValueError(
-                    f"keypoint must be [M, T, V, C], but of shape {bodies.shape} no axis has the "
-                    f"{total} frames of 'total_frames'"
+                    f"keypoint of shape {bodies.shape} has more bodies than frames as [M, T, V, C], "
+                    f"and no axis has the {shorten(total, 20)} of 'total_frames'"
                 )
             bodies = bodies.swapaxes(0, 1)  # stored as [T, M, V, C]
             score = None if score is None else score.swapaxes(0, 1)
