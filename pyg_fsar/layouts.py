@@ -1,4 +1,4 @@
-"""The layouts that :meth:`pyg_fsar.Skeleton.get` knows from the start."""
+"""The layouts that :meth:`pyg_fsar.Skeleton.get` knows from the start, and how one is recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,48 @@ from collections.abc import Mapping
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__: list[str] = []
+__all__ = ["usual_layout"]
+
+# The layout meant by a number of joints and of channels where nothing else is known. What several
+# layouts could be, such as 17 joints with three channels (coco17 with a score, or 3D), is not here.
+USUAL = {
+    (17, 2): "coco17",
+    (18, 2): "openpose18",
+    (18, 3): "openpose18",
+    (20, 3): "kinect20",
+    (25, 2): "openpose25",
+    (25, 3): "ntu25",
+    (33, 3): "mediapipe33",
+    (33, 4): "mediapipe33",
+}
+
+
+def usual_layout(
+    num_joints: int, num_channels: int, scored: bool | None = None, what: str = "clip"
+) -> Skeleton:
+    """The layout that data without a name of its layout most likely has.
+
+    Args:
+        num_joints: Number of joints.
+        num_channels: Number of channels of each joint.
+        scored: Whether the last channel is a confidence score; ``None`` if that is not known.
+        what: What the data is, for the message.
+
+    Raises:
+        ValueError: If no layout, or more than one, fits.
+    """
+    dims = num_channels - bool(scored)
+    name = USUAL.get((num_joints, dims))
+    layout = None if name is None else Skeleton.get(name)
+    if layout is None or (scored is not None and layout.dims != dims):
+        fitting = [n for n in Skeleton.available() if Skeleton.get(n).num_joints == num_joints]
+        known = f"; with as many joints there are {', '.join(fitting)}" if fitting else ""
+        channels = f"{dims} coordinates and a score" if scored else f"{num_channels} channels"
+        raise ValueError(
+            f"{what} has {num_joints} joints with {channels} (axes V, C), which is the shape of no or "
+            f"several layouts; say which layout it is: skeleton=...{known}"
+        )
+    return layout
 
 
 def _layout(

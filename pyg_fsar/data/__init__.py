@@ -3,13 +3,15 @@
 from pyg_fsar.data.embedded import EmbeddedClips, can_read
 from pyg_fsar.data.episode import Episode
 from pyg_fsar.data.labelled import class_names_of, gather_clips, labels_of
-from pyg_fsar.data.sequence import SkeletonSequence, stack_clips
+from pyg_fsar.data.sequence import MAX_COORDINATE, SkeletonSequence, as_numbers, stack_clips
 from pyg_fsar.data.streams import bone_vectors, motion_vectors, present_joints
 
 __all__ = [
+    "MAX_COORDINATE",
     "EmbeddedClips",
     "Episode",
     "SkeletonSequence",
+    "as_numbers",
     "bone_vectors",
     "can_read",
     "class_names_of",

@@ -17,7 +17,11 @@ from torch_geometric.utils import cumsum
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["SkeletonSequence", "stack_clips"]
+__all__ = ["MAX_COORDINATE", "SkeletonSequence", "as_numbers", "stack_clips"]
+
+#: The largest coordinate of a clip. Pixels, millimetres and metres stay far below; squares of much
+#: larger numbers overflow float32 in a matcher, which would be NaN without a word.
+MAX_COORDINATE = 1e7
 
 
 class SkeletonSequence(Data):
@@ -70,9 +74,10 @@ class SkeletonSequence(Data):
         """Make a clip from an array of bodies, which is not copied if it is a float32 tensor.
 
         Args:
-            bodies: One or more bodies.
+            bodies: One or more bodies. Joints that a NumPy mask hides are missing.
             y: Class label.
-            skeleton: Layout of the joints, or its registered name.
+            skeleton: Layout of the joints, or its registered name. A layout object is registered,
+                since the clip keeps only its name.
             allow_nan: Let NaN through as a mark of missing joints, to be filled by
                 :class:`~pyg_fsar.transforms.FillMissingJoints`.
             **kwargs: Further attributes of the clip.
@@ -81,21 +86,30 @@ class SkeletonSequence(Data):
             - **bodies:** ``[M, T, V, C]``
 
         Raises:
-            ValueError: If the array has another number or order of axes, no body or no frame, the
-                wrong number of joints, or a value that is NaN or infinite.
+            ValueError: If the array holds no real numbers, has another number or order of axes, no
+                body or no frame, the wrong number of joints, or a value that is NaN, infinite or
+                larger than :data:`MAX_COORDINATE`.
         """
         layout = Skeleton.get(skeleton)
-        Skeleton.register(layout)  # the clip keeps only the name
-        tensor = torch.as_tensor(bodies)
+        Skeleton.register(layout)
         label = f"clip '{kwargs['name']}'" if "name" in kwargs else "clip"
+        tensor = torch.as_tensor(as_numbers(bodies, label))
         _check_axes(tuple(tensor.shape), layout, label)
         tensor = tensor.to(torch.get_default_dtype())
-        bad = tensor.isinf() if allow_nan else ~tensor.isfinite()
+        # A comparison with NaN is false, so this needs one pass.
+        size = tensor.abs()
+        bad = size > MAX_COORDINATE if allow_nan else ~(size <= MAX_COORDINATE)
         if bool(bad.any()):
-            body, frame, joint, _ = bad.nonzero()[0].tolist()
+            body, frame, joint, channel = bad.nonzero()[0].tolist()
+            value = float(tensor[body, frame, joint, channel])
+            place = f"{label}: body {body}, frame {frame}, joint {joint} ({layout.joints[joint]})"
+            if np.isfinite(value):
+                raise ValueError(
+                    f"{place} has {value:.3g}, beyond the limit of {MAX_COORDINATE:g} for a "
+                    "coordinate; correct it, or scale the clip to metres or pixels"
+                )
             raise ValueError(
-                f"{label}: body {body}, frame {frame}, joint {joint} "
-                f"({layout.joints[joint]}) is NaN or infinite; set missing joints to zero, or "
+                f"{place} is NaN or infinite; set missing joints to zero, or "
                 "mark them by NaN, pass allow_nan=True and apply FillMissingJoints"
             )
         return cls(
@@ -136,6 +150,18 @@ class SkeletonSequence(Data):
         return cls.from_bodies(
             x.view(num_bodies, -1, *x.shape[1:]), y=y, skeleton=skeleton, **kwargs
         )
+
+    # PyG shifts attributes by their name when it batches, which would falsify a plain `frame_index`
+    # or `face_id`. Here only true graph indices are shifted and joined along their last axis.
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().__inc__(key, value, *args, **kwargs) if _is_graph_index(key, value) else 0
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        plain = isinstance(value, Tensor) and value.layout == torch.strided
+        if plain and not _is_graph_index(key, value):
+            return 0
+        return super().__cat_dim__(key, value, *args, **kwargs)
 
     # The three views below also hold for a batch of clips: there `num_bodies` is a tensor and all
     # clips' bodies follow one another.
@@ -239,6 +265,37 @@ class SkeletonSequence(Data):
             raise ValueError("the clip does not name its skeleton; set clip.skeleton = 'ntu25'")
         name = self.skeleton if isinstance(self.skeleton, str) else self.skeleton[0]
         return Skeleton.get(name)
+
+
+def _is_graph_index(key: str, value: Any) -> bool:
+    return key in ("edge_index", "face") and isinstance(value, Tensor) and value.dim() == 2
+
+
+def as_numbers(bodies: Any, label: str) -> np.ndarray | Tensor:
+    """Bodies as an array or tensor of real numbers, in which masked joints are zero.
+
+    Args:
+        bodies: An array, a tensor, or nested sequences.
+        label: Name of the clip, for messages.
+
+    Raises:
+        ValueError: If they are no real numbers.
+    """
+    if isinstance(bodies, Tensor):
+        if bodies.is_complex():
+            raise ValueError(f"{label} holds {bodies.dtype}; give real numbers")
+        return bodies
+    array = np.asarray(bodies)
+    if array.dtype.kind in "OUS":
+        array = array.astype(np.float64)  # says itself which text is no number
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{label} holds {array.dtype}; give real numbers")
+    if isinstance(bodies, np.ma.MaskedArray) and bodies.ndim:
+        hidden = np.ma.getmaskarray(bodies).any(axis=-1, keepdims=True)
+        array = np.where(hidden, array.dtype.type(0), array)
+    # torch knows neither longdouble nor foreign byte order.
+    dtype = array.dtype.newbyteorder("=") if array.itemsize <= 8 else np.dtype(np.float64)
+    return array.astype(dtype, copy=False)
 
 
 def _check_axes(shape: tuple[int, ...], layout: Skeleton, label: str) -> None:

@@ -128,7 +128,7 @@ class SkeletonArrays(SkeletonDataset):
             **kwargs,
         )
         if classes is not None:
-            dataset._select(np.isin(dataset.store.labels, list(classes)))
+            dataset.select(np.isin(dataset.store.labels, list(classes)))
         return dataset
 
     @property

@@ -7,7 +7,6 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,10 @@ from torch_geometric.data import Dataset
 from tqdm import tqdm
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.datasets.checks import check_clip, name_classes
+from pyg_fsar.datasets.inputs import Stamp, add_digests, compare_inputs, stamp_of
 from pyg_fsar.datasets.storage import SKIPPED, RawClip, SkeletonStore, remove_stale, store_lock
+from pyg_fsar.datasets.texts import shorten
 from pyg_fsar.datasets.writing import ClipCollector, StoreWriter
 from pyg_fsar.skeleton import Skeleton
 
@@ -32,14 +34,8 @@ FILES_PER_WORKER = 64
 # What a worker sends at a time: sending costs about as much as reading a small file.
 FILES_PER_BATCH = 16
 
-# The layout meant by a number of joints where none is given.
-USUAL_LAYOUT = {
-    17: "coco17",
-    18: "openpose18",
-    20: "kinect20",
-    25: "ntu25",
-    33: "mediapipe33",
-}
+# What a broken file may raise while it is read. Other errors are mistakes of a reader.
+BROKEN = (ValueError, OSError, EOFError, OverflowError, RecursionError, MemoryError)
 
 
 class SkeletonDataset(Dataset):
@@ -58,20 +54,21 @@ class SkeletonDataset(Dataset):
         root: Folder of the raw data. With neither this nor ``processed_dir``, clips are read anew
             each time and kept in memory.
         skeleton: Layout of the joints, or its registered name; by default the usual one for the
-            number of joints found.
-        class_names: Name of each class, indexed by label; by default the numbers themselves.
+            number of joints and channels found.
+        class_names: Name of each class, as a list in order of the labels or a dictionary by label;
+            by default the numbers themselves.
         transform: Applied to each clip on access.
         processed_dir: Folder of the store. By default ``root/processed`` or, where that cannot be
             written, a folder in PyG's cache (``$PYG_HOME``).
         num_workers: Number of processes that read raw files, ``0`` for this one; by default as many
             as there are free cores, if there are files enough.
         force_reload: Make the store anew.
-        settings: What :meth:`read_raw` depends on apart from the file, as JSON values. A store that
-            was made with other settings is refused.
+        settings: What :meth:`read_raw` depends on apart from the file, as JSON values.
 
     Raises:
         FileNotFoundError: If there is no raw data.
-        ValueError: If no raw file holds a usable clip, or an existing store does not fit.
+        ValueError: If no raw file holds a usable clip, or an existing store is damaged or was made
+            from other raw files, settings or class names. ``force_reload=True`` makes it anew.
         OSError: If the disk is full. What was read is kept for the next run.
 
     Example:
@@ -87,7 +84,7 @@ class SkeletonDataset(Dataset):
         self,
         root: str | Path | None = None,
         skeleton: str | Skeleton | None = None,
-        class_names: Sequence[str] = (),
+        class_names: Sequence[str] | Mapping[int, str] = (),
         transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
         processed_dir: str | Path | None = None,
         num_workers: int | None = None,
@@ -99,15 +96,18 @@ class SkeletonDataset(Dataset):
             root=None if root is None else str(root), transform=transform, force_reload=force_reload
         )
         self._layout = None if skeleton is None else Skeleton.get(skeleton)
-        self.class_names = list(class_names)
+        self.class_names = name_classes(class_names)
         self.num_workers = num_workers
         self.settings = dict(settings or {})
         in_memory = root is None and processed_dir is None
         self.store = self._in_memory() if in_memory else self._on_disk()
-        self.skeleton = self._layout_of(self.store.frames.shape[1], "the store")
+        self.skeleton = self._layout or Skeleton.get(self.store.info["skeleton"])
+        self.skeleton.check_joints(self.store.frames.shape[1], "the store")
         Skeleton.register(self.skeleton)  # clips keep only the name
         if not self.class_names:
-            self.class_names = [str(label) for label in range(self.store.labels.max() + 1)]
+            self.class_names = self.store.info.get("class_names") or [
+                str(label) for label in range(self.store.labels.max() + 1)
+            ]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A worker process that is not forked has only the layouts of the package.
@@ -138,6 +138,25 @@ class SkeletonDataset(Dataset):
             OSError: If it cannot be read; likewise.
         """
         raise NotImplementedError
+
+    def input_files(self) -> Iterable[str]:
+        """Files and folders under the root in which the raw files lie.
+
+        By default the raw files that are such; to be overridden with :meth:`input_of` where several
+        lie in one archive. A store remembers their sizes and times.
+
+        Raises:
+            FileNotFoundError: If there are none.
+        """
+        return [file for file in self.raw_files() if Path(self.root or ".", file).exists()]
+
+    def input_of(self, file: str) -> str:
+        """Which of :meth:`input_files` a raw file lies in."""
+        return file
+
+    def shared_files(self) -> Iterable[str]:
+        """Files that all clips depend on, such as lists of labels, relative to the root."""
+        return ()
 
     @property
     def store_name(self) -> str:
@@ -175,6 +194,33 @@ class SkeletonDataset(Dataset):
         if key not in self.store.metadata:
             raise KeyError(f"{self} has metadata {sorted(self.store.metadata)}, not '{key}'")
         return self.store.metadata[key][self.indices()]
+
+    def select(self, keep: np.ndarray) -> None:
+        """Keep only some clips of the store, for the constructor of a reader with a split.
+
+        Args:
+            keep: Mask over all clips of :attr:`store`.
+
+        Shapes:
+            - **keep:** bool ``[len(self.store)]``
+        """
+        self._indices = np.flatnonzero(keep).tolist()
+        if not self._indices:
+            held = np.unique(self.store.labels).tolist()
+            warnings.warn(
+                f"{self!r} is empty: the store holds the classes {shorten(held)}", stacklevel=3
+            )
+
+    def verify(self) -> None:
+        """Compare all that the store holds with its checksums, about a second per GiB.
+
+        Damage is otherwise found when a clip is first read; small stores are verified when opened.
+
+        Raises:
+            ValueError: If the store is damaged; the message names the clip and the cure.
+        """
+        self.store.inputs()
+        self.store.verify()
 
     def gather(self, indices: Sequence[int]) -> list[SkeletonSequence]:
         """Several clips, read from the store in one go and transformed.
@@ -228,18 +274,8 @@ class SkeletonDataset(Dataset):
     def _info(self) -> dict[str, Any]:
         return json.loads(json.dumps({"dataset": type(self).__name__, **self.settings}))
 
-    def _layout_of(self, num_joints: int, what: str) -> Skeleton:
-        if self._layout is None and num_joints not in USUAL_LAYOUT:
-            raise ValueError(
-                f"{what} has {num_joints} joints (axis V of [M, T, V, C]), which no usual layout "
-                "has; say which layout it is: skeleton=..."
-            )
-        layout = self._layout or Skeleton.get(USUAL_LAYOUT[num_joints])
-        layout.check_joints(num_joints, what)
-        return layout
-
     def _in_memory(self) -> SkeletonStore:
-        collector = ClipCollector(self._info())
+        collector = ClipCollector({**self._info(), "class_names": self.class_names})
         self._collect(collector, self.raw_files())
         store = collector.finish()
         self._warn_of_skipped(store)
@@ -262,34 +298,55 @@ class SkeletonDataset(Dataset):
         with store_lock(path):
             if path.exists() and not self.force_reload:  # another process has made it meanwhile
                 return self._open(path)
-            resume = not self.force_reload
-            with StoreWriter(path, self._info(), sources, resume) as writer:
+            shared = add_digests(Path(self.root or "."), self._stamps(self.shared_files()))
+            inputs = self._stamps(map(self.input_of, sources))
+            info = {**self._info(), "class_names": self.class_names}
+            stamps = [inputs[self.input_of(source)] for source in sources]
+            with StoreWriter(path, info, sources, not self.force_reload, stamps, shared) as writer:
                 self._collect(writer, sources)
-                store = writer.finish()
+                # Some shared files may be known only now that the raw files have been read.
+                inputs |= self._stamps(self.shared_files()) | shared
+                store = writer.finish(add_digests(Path(self.root or "."), inputs))
         self._warn_of_skipped(store)
         return store
+
+    def _stamps(self, files: Iterable[str]) -> dict[str, Stamp | None]:
+        return {file: stamp_of(Path(self.root or ".", file)) for file in dict.fromkeys(files)}
 
     def _open(self, path: Path) -> SkeletonStore:
         remove_stale(path)
         store = SkeletonStore.open(path)
+        cure = "pass force_reload=True to make it anew, or another processed_dir to keep both"
         info = self._info()
         made_with = {key: store.info.get(key) for key in info}
         if made_with != info:
+            differing = [key for key in info if made_with[key] != info[key]]
             raise ValueError(
-                f"the store at {path} was made with {made_with}, but {info} is asked for; pass "
-                "force_reload=True to make it anew, or another processed_dir to keep both"
+                f"the store at {path} was made with other settings, "
+                + ", ".join(
+                    f"{key} {shorten(made_with[key], 50)} instead of {shorten(info[key], 50)}"
+                    for key in differing[:2]
+                )
+                + f"; {cure}"
             )
-        try:
-            unknown = set(self.raw_files()).difference(store.sources.tolist())
-        except FileNotFoundError:  # the raw data may be deleted once there is a store
-            return store
-        if unknown:
-            warnings.warn(
-                f"{self.root} has {len(unknown)} raw files that the store at {path} does not know, "
-                f"e.g. {min(unknown)}; pass force_reload=True to read all of them",
-                stacklevel=5,
-            )
+        names = store.info["class_names"]
+        if self.class_names and (
+            self.class_names != names if names else len(self.class_names) <= store.labels.max()
+        ):
+            raise ValueError(f"the store at {path} was made with other class_names; {cure}")
+        self._compare_inputs(store, cure)
         return store
+
+    def _compare_inputs(self, store: SkeletonStore, cure: str) -> None:
+        root, shared = Path(self.root or "."), list(self.shared_files())
+        try:
+            there = {*self.input_files(), *shared}
+        except FileNotFoundError:
+            there = set(shared)
+        if there:  # else the raw data was deleted, as it may be once there is a store
+            made = f"the store at {store.path} was made"
+            for note in compare_inputs(root, store.inputs(), there, shared, made, cure):
+                warnings.warn(note, stacklevel=6)
 
     def _collect(self, collector: ClipCollector, sources: Sequence[str]) -> None:
         done = len(collector.sources)
@@ -299,7 +356,8 @@ class SkeletonDataset(Dataset):
             total=len(sources),
             initial=done,
             unit="file",
-            disable=len(sources) == 1,
+            # Otherwise tqdm's own switch, TQDM_DISABLE, decides.
+            **({"disable": True} if len(sources) == 1 else {}),
         ):
             for clip in clips:
                 if isinstance(clip, RawClip):
@@ -325,32 +383,15 @@ class SkeletonDataset(Dataset):
 
     def _read_checked(self, source: str) -> Iterator[RawClip | str]:
         """Clips of a raw file, and instead of one that cannot be used the reason why."""
+        num_classes = len(self.class_names) or None
         try:
             for clip in self.read_raw(source):
                 try:
-                    yield clip if isinstance(clip, str) else self._check(clip)
-                except (ValueError, TypeError) as error:
-                    yield str(error)
-        except (ValueError, OSError) as error:
-            yield str(error) or type(error).__name__
-
-    def _check(self, clip: RawClip) -> RawClip:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
-            bodies = np.array(clip.bodies, dtype=np.float32)
-        layout = self._layout
-        if layout is None and bodies.ndim == 4:
-            layout = self._layout_of(bodies.shape[2], f"clip '{clip.name}'")
-        SkeletonSequence.from_bodies(bodies, skeleton=layout or "ntu25", name=clip.name)
-        if clip.label < 0 or 0 < len(self.class_names) <= clip.label:
-            last = f"..{len(self.class_names) - 1}" if self.class_names else " or more"
-            raise ValueError(
-                f"clip '{clip.name}' has label {clip.label}, but labels are 0{last}; correct the "
-                "label, or leave the clip out"
-            )
-        present = bodies.any(axis=(1, 2, 3))
-        if not present.any():
-            raise ValueError(f"clip '{clip.name}' is all zero, there is no body; leave it out")
-        return replace(clip, bodies=bodies[present])
+                    yield clip if isinstance(clip, str) else check_clip(clip, self._layout, num_classes)
+                except (*BROKEN, TypeError) as error:
+                    yield shorten(error, 300)
+        except BROKEN as error:
+            yield shorten(error, 300) or type(error).__name__
 
     def _warn_of_skipped(self, store: SkeletonStore) -> None:
         if store.skipped:
@@ -358,17 +399,11 @@ class SkeletonDataset(Dataset):
             file, reason = store.skipped[0]
             warnings.warn(
                 f"{len(store.skipped)} raw files or clips of {len(store.sources)} files were left "
-                f"out, the first being {file}: {reason}. All are listed in dataset.skipped{where}; "
-                "mend or replace them and pass force_reload=True to have them read",
+                f"out, the first being {shorten(file, 60)}: {shorten(reason, 160)}. All are listed "
+                f"in dataset.skipped{where}; mend or replace them and pass force_reload=True to "
+                "have them read",
                 stacklevel=5,
             )
-
-    def _select(self, keep: np.ndarray) -> None:
-        """Keep some clips of the store, given by a mask over all of them."""
-        self._indices = np.flatnonzero(keep).tolist()
-        if not self._indices:
-            held = np.unique(self.store.labels).tolist()
-            warnings.warn(f"{self!r} is empty: the store holds the classes {held}", stacklevel=3)
 
 
 class _RawFiles(torch.utils.data.Dataset):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.checks import as_label
 from pyg_fsar.datasets.splits import class_split, draw_per_class
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["KineticsSkeleton"]
 
@@ -21,6 +24,12 @@ NUM_JOINTS = 18
 MAX_BODIES = 2
 # The clips last ten seconds. A number far beyond is no frame and would ask for endless memory.
 MAX_FRAMES = 100_000
+LARGEST_INDEX = 2**53
+# Genuine files are smaller by far. Text that is read becomes many times as large in memory.
+MAX_CLIP_BYTES = 2**26
+MAX_LABEL_BYTES = 2**28
+# Relative coordinates lie in 0..1, or a little outside where a joint was guessed.
+LARGEST_RELATIVE = 2.0
 CURE = "download the file again, or delete it"
 
 
@@ -89,14 +98,18 @@ class KineticsSkeleton(SkeletonDataset):
         keep = np.isin(labels, classes) | (split == "all")
         if clips_per_class is not None:
             keep &= draw_per_class(labels, self.store.names, clips_per_class, seed)
-        self._select(keep)
+        self.select(keep)
 
     def raw_files(self) -> list[str]:
         """The JSON files of the clips, in the root and the folders in it."""
         _label_table.cache_clear()  # the files may have changed since another dataset read them
         root = Path(self.root)
-        paths = [*root.glob("*.json"), *root.glob("*/*.json")]
-        clips = [path for path in paths if not path.stem.endswith("_label")]
+        paths = (path for pattern in ("*", "*/*") for path in root.glob(pattern))
+        clips = [
+            path
+            for path in paths
+            if path.suffix.lower() == ".json" and not path.stem.lower().endswith("_label")
+        ]
         if not clips:
             raise FileNotFoundError(
                 f"found no *.json in {root} or its folders; download Kinetics-skeleton as told at "
@@ -104,24 +117,31 @@ class KineticsSkeleton(SkeletonDataset):
             )
         return sorted(path.relative_to(root).as_posix() for path in clips)
 
+    def shared_files(self) -> list[str]:
+        """The label files."""
+        return [os.path.relpath(path, self.root) for path in _label_files(Path(self.root))]
+
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file."""
         path = Path(self.root, file)
-        try:
-            content = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"not whole JSON ({error}); {CURE}") from error
+        content = _read_json(path, MAX_CLIP_BYTES)
+        if isinstance(content, dict) and "people" in content and "data" not in content:
+            raise ValueError(
+                "this is a frame of OpenPose's own output, not a clip of Kinetics-skeleton; read "
+                "such folders with pyg_fsar.datasets.SkeletonFolder, one folder a clip"
+            )
         try:
             entry = _label_table(Path(self.root)).get(path.stem, content)
-            label, action = int(entry["label_index"]), str(entry.get("label", ""))
+            index, action = entry["label_index"], str(entry.get("label", ""))
             bodies = _bodies(content["data"])
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
             raise ValueError(
-                f"not in the format of Kinetics-skeleton ({error!r}); {CURE}"
+                f"not in the format of Kinetics-skeleton ({shorten(repr(error), 120)}); {CURE}"
             ) from error
-        if label < 0:
-            raise ValueError(f"label_index is {label}, which stands for a clip without people")
-        yield RawClip(path.stem, bodies, label, {"action": action or str(label)})
+        if index == -1:
+            raise ValueError(f"label_index is {index}, which stands for a clip without people")
+        label = as_label(index, f"not in the format of Kinetics-skeleton: '{path.stem}'")
+        yield RawClip(path.stem, bodies, label, {"action": action or str(label)}, scored=True)
 
 
 def _bodies(frames: list[dict[str, Any]]) -> np.ndarray:
@@ -137,10 +157,21 @@ def _bodies(frames: list[dict[str, Any]]) -> np.ndarray:
                 f"a pose has {len(person['pose'])} numbers and {len(person['score'])} scores, "
                 f"which is not the layout of {NUM_JOINTS} joints"
             )
+    first, last = min(frame for frame, _ in people), max(frame for frame, _ in people)
+    if last - first >= MAX_FRAMES or max(-first, last) > LARGEST_INDEX:
+        raise ValueError(
+            f"frame_index goes from {shorten(first, 40)} to {shorten(last, 40)}; {CURE}"
+        )
     index = np.array([frame for frame, _ in people])
     score = np.array([person["score"] for _, person in people], dtype=np.float32)
     pose = np.array([person["pose"] for _, person in people], dtype=np.float32)
-    pose = np.where(score[..., None] > 0, pose.reshape(-1, NUM_JOINTS, 2) - 0.5, 0)
+    pose = np.where(score[..., None] > 0, pose.reshape(-1, NUM_JOINTS, 2), 0)
+    if np.abs(pose).max() > LARGEST_RELATIVE:  # not so if there is NaN, which is refused later
+        raise ValueError(
+            f"coordinates up to {np.abs(pose).max():.6g} are pixels; this format has 0..1, so "
+            "divide x by the width and y by the height of the image"
+        )
+    pose = np.where(score[..., None] > 0, pose - 0.5, 0)
 
     # By frame and then by falling confidence; the rank is the position within the frame.
     order = np.lexsort((-score.mean(axis=1), index))
@@ -150,22 +181,33 @@ def _bodies(frames: list[dict[str, Any]]) -> np.ndarray:
     index, rank, order = index[kept], rank[kept], order[kept]
 
     num_frames = int(index[-1]) - int(index[0]) + 1
-    if num_frames > MAX_FRAMES:
-        raise ValueError(f"frame_index goes from {index[0]} to {index[-1]}; {CURE}")
     bodies = np.zeros((MAX_BODIES, num_frames, NUM_JOINTS, 3), dtype=np.float32)
     bodies[rank, index - index[0], :, :2] = pose[order]
     bodies[rank, index - index[0], :, 2] = score[order]
     return bodies
 
 
+def _read_json(path: Path, max_bytes: int) -> Any:
+    if path.stat().st_size > max_bytes:
+        raise ValueError(f"{path.name} has more than {max_bytes // 2**20} MiB; {CURE}")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not whole JSON ({shorten(error, 120)}); {CURE}") from error
+
+
+def _label_files(root: Path) -> list[Path]:
+    beside = root.parent / f"{root.name}_label.json"
+    return [*sorted(root.glob("*_label.json")), *([beside] if beside.is_file() else [])]
+
+
 @lru_cache(maxsize=1)
 def _label_table(root: Path) -> dict[str, dict[str, Any]]:
     """Entries of all label files of a root, by the name of the clip; one root at a time."""
     table: dict[str, dict[str, Any]] = {}
-    beside = root.parent / f"{root.name}_label.json"
-    for path in (*sorted(root.glob("*_label.json")), *([beside] if beside.is_file() else [])):
+    for path in _label_files(root):
         try:
-            table |= json.loads(path.read_bytes())
+            table |= _read_json(path, MAX_LABEL_BYTES)
         except (ValueError, TypeError) as error:
             raise ValueError(f"the label file {path} is malformed: {error}") from error
     return table

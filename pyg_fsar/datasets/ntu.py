@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from torch_geometric.data import download_url
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.datasets.archives import read_member, zip_members
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.ntu_classes import NTU_CLASS_NAMES
 from pyg_fsar.datasets.ntu_format import parse_ntu_skeleton
@@ -26,6 +24,9 @@ __all__ = ["NTURGBD"]
 CLIP_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 # Between a zip file and the member in the name of a raw file.
 MEMBER = "::"
+SUFFIX = ".skeleton"
+# The largest genuine files have a few MB.
+MAX_BYTES = 2**26
 
 
 class NTURGBD(SkeletonDataset):
@@ -141,7 +142,7 @@ class NTURGBD(SkeletonDataset):
             keep[usable] = draw_per_class(
                 self.store.labels[usable], self.store.names[usable], self.SUBSETS[subset], seed
             )
-        self._select(keep)
+        self.select(keep)
 
     @property
     def exemplars(self) -> dict[int, int]:
@@ -172,45 +173,60 @@ class NTURGBD(SkeletonDataset):
 
     def raw_files(self) -> list[str]:
         """Files and members of zip files, by name of the clip; of a clip found twice, the file."""
-        root = Path(self.root)
-        sources = {
-            path.stem: path.relative_to(root).as_posix() for path in root.rglob("*.skeleton")
-        }
-        for path in sorted(root.rglob("*skeletons*.zip")):
-            archive = path.relative_to(root).as_posix()
+        files, archives = self._walk()
+        sources = {Path(file).stem: file for file in files}
+        for archive in archives:
             try:
-                with ZipFile(path) as content:
-                    members = content.namelist()
-            except BadZipFile:
+                members = zip_members(Path(self.root, archive))
+            except ValueError:
                 sources[archive] = archive  # to be listed as broken
                 continue
             for member in members:
-                if member.endswith(".skeleton"):
+                if member.lower().endswith(SUFFIX):
                     sources.setdefault(Path(member).stem, f"{archive}{MEMBER}{member}")
         if not sources:
             raise FileNotFoundError(
-                f"found neither *.skeleton nor nturgbd_skeletons_*.zip in {root}; request the "
+                f"found neither *.skeleton nor nturgbd_skeletons_*.zip in {self.root}; request the "
                 "skeleton data at https://rose1.ntu.edu.sg/dataset/actionRecognition and put the "
                 "zip files there"
             )
         return [sources[name] for name in sorted(sources)]
 
+    def input_files(self) -> list[str]:
+        """Files and zip files; the latter have too many members to be looked at on every start."""
+        return [file for found in self._walk() for file in found]
+
+    def input_of(self, file: str) -> str:
+        """The file or zip file in which a clip lies."""
+        return file.partition(MEMBER)[0]
+
+    def _walk(self) -> tuple[list[str], list[str]]:
+        """The files of clips and the zip files under the root, relative to it."""
+        files, archives = [], []
+        for folder, _, names in os.walk(self.root, followlinks=True):
+            for name in names:
+                lower = name.lower()
+                if lower.endswith(SUFFIX):
+                    files.append(os.path.relpath(os.path.join(folder, name), self.root))
+                elif lower.endswith(".zip") and "skeletons" in lower:
+                    archives.append(os.path.relpath(os.path.join(folder, name), self.root))
+        return sorted(files), sorted(archives)
+
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file."""
         archive, _, member = file.partition(MEMBER)
-        if archive.endswith(".zip") and not member:
-            raise ValueError("not a whole zip file; download it again")
+        path = Path(self.root, archive)
+        if archive.lower().endswith(".zip") and not member:
+            zip_members(path)  # says what is wrong with it
         name = Path(member or archive).stem
         match = CLIP_NAME.fullmatch(name)
         if match is None:
             raise ValueError(f"'{name}' is not named like S001C001P001R001A001; rename the file")
         setup, camera, performer, replication, action = map(int, match.groups())
-        path = Path(self.root, archive)
         if member:
-            try:
-                raw = _open_zip(path, path.stat().st_mtime_ns, os.getpid()).read(member)
-            except (BadZipFile, zlib.error) as error:
-                raise ValueError(f"the zip file is broken ({error}); download it again") from error
+            raw = read_member(path, member, MAX_BYTES)
+        elif (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"it has {size} bytes, which is no clip; download it again")
         else:
             raw = path.read_bytes()
         yield RawClip(
@@ -259,7 +275,9 @@ class NTURGBD(SkeletonDataset):
                 raise OSError(
                     f"cannot download {url} ({error}); save it by hand and pass missing=<its path>"
                 ) from error
-        names = [match.group() for match in CLIP_NAME.finditer(path.read_text())]
+        # Without its zero bytes, a list in UTF-16 reads as one in ASCII.
+        content = path.read_bytes().replace(b"\0", b"").decode("ascii", errors="replace")
+        names = [match.group() for match in CLIP_NAME.finditer(content)]
         if missing == "download" and len(names) != length:
             raise ValueError(
                 f"{path} names {len(names)} clips instead of {length}; delete it to have it "
@@ -268,9 +286,3 @@ class NTURGBD(SkeletonDataset):
         if not names:
             raise ValueError(f"{path} names no clip like S001C001P001R001A001")
         return names
-
-
-@lru_cache(maxsize=8)
-def _open_zip(path: Path, changed: int, process: int) -> ZipFile:
-    """An open zip file for each process: sharing one would share the place it is read at."""
-    return ZipFile(path)

@@ -11,6 +11,8 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from torch import Tensor
 
+from pyg_fsar.datasets.texts import shorten
+
 __all__ = ["parse_ntu_skeleton", "read_ntu_skeleton", "write_ntu_skeleton"]
 
 NUM_JOINTS = 25
@@ -23,8 +25,14 @@ JOINT_FIELDS = 12  # x y z, depthX depthY, colorX colorY, orientationW X Y Z, tr
 # if it is wider than this share of its height in more than this share of its frames.
 GHOST_WIDTH = 0.8
 GHOST_FRAMES = 0.7
-# The farthest, in metres, that a person is taken to move while the sensor has lost him.
+# The farthest, in metres, that a person is taken to move while the sensor has lost them.
 STITCH_DISTANCE = 1.0
+
+# Far beyond any genuine file. Without limits, a small damaged file could ask for endless memory or
+# time.
+MAX_FRAMES = 100_000
+MAX_BODIES = 100  # in a frame; the sensor tells at most 6 apart
+MAX_TRACKS = 500
 
 CURE = "download the file again, or delete it"
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -87,8 +95,8 @@ class Lines:
         if line >= len(self):
             self.fail(line, f"the file ends before {where}")
         text = self[line].strip()
-        if not text.isdigit():
-            self.fail(line, f"{where} is {text.decode(errors='replace')!r}, not a count")
+        if not text.isdigit() or len(text) > 9:
+            self.fail(line, f"{where} is {_quote(text)}, not a count")
         return int(text)
 
     def alike(self, lines: np.ndarray) -> np.ndarray:
@@ -103,8 +111,8 @@ class Lines:
 def read_ntu_skeleton(path: str | PathLike[str], max_bodies: int = 2) -> np.ndarray:
     """Read the bodies of an NTU RGB+D `.skeleton` file.
 
-    Bodies come and go: a track that begins after another one has ended, within a metre of where
-    that was lost, is taken as the same person under a new tracking id. Where there are several
+    Bodies come and go: a track that begins after another one has ended, or in its last frame, within
+    a metre of where that was lost, is taken as the same person under a new tracking id. Where there are several
     bodies, sensor ghosts (chairs, tables) are dropped by the rule of the dataset's FAQ, that the
     spread of a person over y is large against that over x, unless nothing would remain. The
     remaining bodies are ordered by motion, the variance over time of x, y and z summed over the
@@ -144,6 +152,8 @@ def parse_ntu_skeleton(raw: bytes, source: str, max_bodies: int = 2) -> np.ndarr
         raise ValueError(f"max_bodies must be at least 1, got {max_bodies}")
     if not raw or raw.isspace():
         raise ValueError(f"{source}: the file is empty; {CURE}")
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")  # line ends of old Macintosh systems
     lines = Lines(raw, source)
     records = _walk(lines)
     if not len(records.line):
@@ -167,10 +177,14 @@ def parse_ntu_skeleton(raw: bytes, source: str, max_bodies: int = 2) -> np.ndarr
 def _walk(lines: Lines) -> Records:
     """Follow the counts in the file to the lines where the joints stand."""
     num_frames = lines.count(0, "the number of frames")
+    if num_frames > MAX_FRAMES:
+        lines.fail(0, f"the number of frames is {num_frames}, more than {MAX_FRAMES}")
     frames, firsts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     line, frame = 1, 0
     while frame < num_frames:
         num_bodies = lines.count(line, "the number of bodies", frame)
+        if num_bodies > MAX_BODIES:
+            lines.fail(line, f"the number of bodies in frame {frame} is {num_bodies}")
         for body in range(num_bodies):
             place = line + 2 + body * BODY_LINES
             num_joints = lines.count(place, "the number of joints", frame)
@@ -225,8 +239,12 @@ def _fault(numbers: list[bytes]) -> str | None:
         return f"has {len(numbers)} numbers, not {JOINT_FIELDS}"
     for axis, number in zip("xyz", numbers, strict=False):
         if not NUMBER.fullmatch(number) or abs(float(number)) > LARGEST:
-            return f"has {axis} = {number.decode(errors='replace')!r}, which is no finite number"
+            return f"has {axis} = {_quote(number)}, which is no finite number"
     return None
+
+
+def _quote(text: bytes) -> str:
+    return repr(shorten(text.decode(errors="replace"), 40))
 
 
 def _parse_rows(buffer: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -333,18 +351,29 @@ def _tracks(lines: Lines, records: Records) -> list[list[int]]:
 
 def _stitch(lines: Lines, records: Records, joints: np.ndarray) -> list[list[int]]:
     """Record numbers of each body, tracks of one person joined."""
+    tracks = _tracks(lines, records)
+    if len(tracks) > MAX_TRACKS:
+        raise ValueError(f"{lines.source}: there are {len(tracks)} tracking ids; {CURE}")
     zero = {n for n in np.flatnonzero(joints[:, 0, 2] == 0).tolist() if not joints[n].any()}
     bodies: list[list[int]] = []
-    for track in _tracks(lines, records):
+    for track in tracks:
         if zero:
             track = [record for record in track if record not in zero]
         if not track:
             continue
-        start = records.frame[track[0]]
-        lost = [body for body in bodies if records.frame[body[-1]] < start]
+        start, end = records.frame[track[0]], records.frame[track[-1]]
+        # While the sensor changes the id of a person, both ids may stand in one frame.
+        lost = [
+            body
+            for body in bodies
+            if records.frame[body[-1]] < start
+            or (records.frame[body[-1]] == start < end and records.frame[body[0]] < start)
+        ]
         distances = [float(np.linalg.norm(joints[b[-1], 0] - joints[track[0], 0])) for b in lost]
         if lost and min(distances) <= STITCH_DISTANCE:
-            lost[int(np.argmin(distances))].extend(track)
+            body = lost[int(np.argmin(distances))]
+            last = records.frame[body[-1]]
+            body.extend([record for record in track if records.frame[record] > last])
         else:
             bodies.append(track)
     return bodies

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +17,39 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-__all__ = ["RawClip", "SkeletonStore", "remove_stale", "store_folders", "store_lock"]
+from pyg_fsar.datasets.inputs import Stamp
 
-# Raised when the files below change their meaning; older stores are then refused, not misread.
-FORMAT = 1
+__all__ = [
+    "FORMAT",
+    "FRAMES",
+    "INDEX",
+    "INFO",
+    "INPUTS",
+    "JOURNAL",
+    "META",
+    "SKIPPED",
+    "RawClip",
+    "SkeletonStore",
+    "checksum",
+    "remove_stale",
+    "store_folders",
+    "store_lock",
+    "write_info",
+]
+
+#: Raised when the files below change their meaning; older stores are then refused, not misread.
+FORMAT = 2
 FRAMES, INDEX, INFO, SKIPPED = "frames.f32", "index.npz", "info.json", "skipped.json"
-# One line per raw file read so far; it exists only while a store is being made.
+#: The raw files that the store was made from. It is looked at only where these are still there.
+INPUTS = "inputs.json"
+#: One line per raw file read so far; it exists only while a store is being made.
 JOURNAL = "journal.jsonl"
-# Columns of the index that hold metadata are marked as such.
+#: Columns of the index that hold metadata are marked as such.
 META = "metadata."
+COLUMNS = {"offsets", "num_bodies", "labels", "names", "sources", "checksums"}
+# Frames of stores up to this size are verified when the store is opened, which takes some hundredths
+# of a second; those of larger ones clip by clip, each when it is first read.
+VERIFIED_AT_ONCE = 2**24
 
 
 @dataclass
@@ -37,6 +62,9 @@ class RawClip:
         label: Class label.
         metadata: Further numbers or texts that belong to the clip, such as the subject. All clips
             of a dataset have the same keys; they become attributes of the items.
+        scored: Whether the last channel is a confidence score, if that is known. It tells layouts
+            apart that have equally many joints.
+        skeleton: Name of the layout of the joints, if the raw file tells.
 
     Shapes:
         - **bodies:** ``[M, T, V, C]``
@@ -46,16 +74,19 @@ class RawClip:
     bodies: np.ndarray
     label: int
     metadata: Mapping[str, int | float | str] = field(default_factory=dict)
+    scored: bool | None = None
+    skeleton: str | None = None
 
 
 @dataclass
 class SkeletonStore:
     """Clips of one dataset: frames one after the other, and an index of which belong to whom.
 
-    On disk a store is a folder of four files: ``frames.f32`` (float32, little endian, mapped into
+    On disk a store is a folder of five files: ``frames.f32`` (float32, little endian, mapped into
     memory so that worker processes share its pages), ``index.npz`` (one array per column),
-    ``info.json`` (layout and settings) and ``skipped.json`` (raw files that could not be read).
-    No pickle is involved.
+    ``info.json`` (layout and settings), ``inputs.json`` (size, time and checksum of the raw files)
+    and ``skipped.json`` (raw files that could not be read). No pickle is involved. Everything has a
+    checksum: damage is an error, when the store is opened or when the clip is first read.
 
     Args:
         frames: Frames of all clips, each clip body-major.
@@ -65,6 +96,7 @@ class SkeletonStore:
         names: Name of each clip.
         metadata: One array per key of a :class:`RawClip`'s metadata.
         sources: Raw files that were read.
+        checksums: CRC-32 of the frames of each clip.
         skipped: Pairs of a raw file (or a clip in it) that was left out, and why.
         info: What the store was made with.
         path: Folder of the store; none if it is kept in memory.
@@ -82,6 +114,7 @@ class SkeletonStore:
     names: np.ndarray
     metadata: dict[str, np.ndarray]
     sources: np.ndarray
+    checksums: np.ndarray
     skipped: list[tuple[str, str]]
     info: dict[str, Any]
     path: Path | None = None
@@ -98,21 +131,70 @@ class SkeletonStore:
         if not path.is_dir():
             raise FileNotFoundError(f"there is no store at {path}")
         try:
-            info = json.loads((path / INFO).read_text())
-            if info["format"] != FORMAT:
-                raise ValueError(f"its format is {info['format']}, this version reads {FORMAT}")
+            info = _read_info(path)
+            # Reading a member of the .npz file compares it with the checksum that is stored there.
             with np.load(path / INDEX, allow_pickle=False) as columns:
                 index = dict(columns)
-            skipped = [(file, reason) for file, reason in json.loads((path / SKIPPED).read_text())]
+            if lacking := COLUMNS.difference(index):
+                raise ValueError(f"{INDEX} lacks {', '.join(sorted(lacking))}")
+            metadata = {
+                key.removeprefix(META): index.pop(key)
+                for key in list(index)
+                if key.startswith(META)
+            }
+            skipped = [(str(file), str(why)) for file, why in _read_checked(path, SKIPPED, info)]
             frames = _map_frames(path, int(index["offsets"][-1]), info["frame_shape"])
-        except (FileNotFoundError, ValueError, KeyError, BadZipFile) as error:
+            store = cls(frames, **index, metadata=metadata, skipped=skipped, info=info, path=path)
+            if frames.nbytes <= VERIFIED_AT_ONCE:
+                store.verify()
+        except _DAMAGE as error:
             raise ValueError(
-                f"the store at {path} cannot be read ({error}); make it anew with force_reload=True"
+                f"the store at {path} cannot be read ({str(error)[:200]}); make it anew with "
+                "force_reload=True"
             ) from error
-        metadata = {
-            key.removeprefix(META): index.pop(key) for key in list(index) if key.startswith(META)
-        }
-        return cls(frames, **index, metadata=metadata, skipped=skipped, info=info, path=path)
+        return store
+
+    def __post_init__(self) -> None:
+        # Frames in memory were not away; those on disk are verified when they are first read.
+        self.verified = np.full(len(self.labels), self.path is None)
+
+    def inputs(self) -> dict[str, Stamp]:
+        """The raw files that the store was made from.
+
+        Raises:
+            ValueError: If the list is damaged.
+        """
+        if self.path is None:
+            return {}
+        try:
+            return {
+                file: Stamp(*stamp)
+                for file, stamp in _read_checked(self.path, INPUTS, self.info).items()
+            }
+        except _DAMAGE as error:
+            raise ValueError(
+                f"the store at {self.path} is damaged ({error}); make it anew with "
+                "force_reload=True"
+            ) from error
+
+    def verify(self, clips: Sequence[int] | None = None) -> None:
+        """Compare the frames with their checksums, about a second per GiB.
+
+        Args:
+            clips: Numbers of the clips to verify; by default all.
+
+        Raises:
+            ValueError: If the frames of a clip have changed since they were written.
+        """
+        for clip in range(len(self)) if clips is None else clips:
+            a, b = self.offsets[clip : clip + 2].tolist()
+            if checksum(self.frames[a:b]) != self.checksums[clip]:
+                raise ValueError(
+                    f"clip '{self.names[clip]}' in the store at {self.path} is damaged: its frames "
+                    "do not have the checksum they were written with; make the store anew with "
+                    "force_reload=True"
+                )
+            self.verified[clip] = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -138,6 +220,8 @@ class SkeletonStore:
         if not len(clips):
             return []
         numbers = np.asarray(clips, dtype=np.int64)
+        if not self.verified[numbers].all():
+            self.verify(numbers[~self.verified[numbers]].tolist())
         starts, stops = self.offsets[numbers], self.offsets[numbers + 1]
         block = np.concatenate(
             [self.frames[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)],
@@ -149,6 +233,53 @@ class SkeletonStore:
             part.view(m, part.size(0) // m, *part.shape[1:])
             for part, m in zip(parts, bodies, strict=True)
         ]
+
+
+# What reading a damaged file may raise: its bytes decide what NumPy's parsers meet.
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError),
+    *(BadZipFile, zlib.error, SyntaxError, RecursionError, NotImplementedError, OverflowError),
+    *(RuntimeError, MemoryError),
+)
+
+
+def checksum(data: bytes | np.ndarray) -> int:
+    """CRC-32 of some bytes, or of those of a contiguous array."""
+    return zlib.crc32(data)
+
+
+def write_info(path: Path, info: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Write the texts of a store with their checksums.
+
+    Args:
+        path: Folder of the store.
+        info: What the store was made with.
+        files: Content of the other text files.
+    """
+    for name, text in files.items():
+        (path / name).write_text(text)
+    sealed = {**info, "checksums": {name: checksum(text.encode()) for name, text in files.items()}}
+    text = json.dumps(sealed, indent=1)
+    (path / INFO).write_text(json.dumps({"checksum": checksum(text.encode()), "info": text}))
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    content = json.loads((path / INFO).read_bytes())
+    if content.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"its format is {content['format']}, this version reads {FORMAT}")
+    if checksum(content["info"].encode()) != content["checksum"]:
+        raise ValueError(f"{INFO} has changed since it was written")
+    info: dict[str, Any] = json.loads(content["info"])
+    if info["format"] != FORMAT:
+        raise ValueError(f"its format is {info['format']}, this version reads {FORMAT}")
+    return info
+
+
+def _read_checked(path: Path, name: str, info: Mapping[str, Any]) -> Any:
+    content = (path / name).read_bytes()
+    if checksum(content) != info["checksums"][name]:
+        raise ValueError(f"{name} has changed since it was written")
+    return json.loads(content)
 
 
 def _map_frames(path: Path, num_frames: int, frame_shape: Sequence[int]) -> np.ndarray:

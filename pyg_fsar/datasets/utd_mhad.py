@@ -11,12 +11,15 @@ import numpy as np
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.mat_file import read_mat_array
 from pyg_fsar.datasets.splits import class_split
 from pyg_fsar.datasets.storage import RawClip
 
 __all__ = ["UTDMHAD"]
 
-FILE_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
+FILE_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", re.IGNORECASE)
+# The largest genuine files have 60 kB.
+MAX_BYTES = 2**26
 
 
 class UTDMHAD(SkeletonDataset):
@@ -26,7 +29,7 @@ class UTDMHAD(SkeletonDataset):
     861 clips of one body with 20 joints in metres: 27 actions, 8 subjects, up to 4 trials. The
     label of action ``a1`` is 0. Items have the attributes ``subject`` and ``trial``. The few-shot
     split of classes is this package's own, drawn once at random (:attr:`SPLIT_SEED`): 15 classes
-    for training, 5 for validation, 7 for the test. Reading the files needs SciPy.
+    for training, 5 for validation, 7 for the test.
 
     Args:
         root: Folder that holds ``Skeleton/a1_s1_t1_skeleton.mat`` and so on, or the ``.mat`` files
@@ -75,21 +78,8 @@ class UTDMHAD(SkeletonDataset):
     #: next 5 for validation, the last 7 for the test.
     SPLIT_SEED: ClassVar[int] = 2022
     TRAIN_CLASSES: ClassVar[tuple[int, ...]] = (
-        1,
-        4,
-        7,
-        9,
-        10,
-        11,
-        12,
-        13,
-        18,
-        20,
-        22,
-        23,
-        24,
-        25,
-        26,
+        *(1, 4, 7, 9, 10, 11, 12, 13),
+        *(18, 20, 22, 23, 24, 25, 26),
     )
     VAL_CLASSES: ClassVar[tuple[int, ...]] = (3, 14, 15, 16, 19)
     TEST_CLASSES: ClassVar[tuple[int, ...]] = (0, 2, 5, 6, 8, 17, 21)
@@ -113,13 +103,13 @@ class UTDMHAD(SkeletonDataset):
             num_workers=num_workers,
             force_reload=force_reload,
         )
-        self._select(np.isin(self.store.labels, classes))
+        self.select(np.isin(self.store.labels, classes))
 
     def raw_files(self) -> list[str]:
         """The ``.mat`` files, by action, subject and trial."""
         root = Path(self.root)
         for folder in (root / "Skeleton", root, root / "raw"):
-            found = {path: FILE_NAME.fullmatch(path.name) for path in folder.glob("*.mat")}
+            found = {path: FILE_NAME.fullmatch(path.name) for path in folder.glob("*")}
             numbers = {path: tuple(map(int, m.groups())) for path, m in found.items() if m}
             if numbers:
                 paths = sorted(numbers, key=numbers.__getitem__)
@@ -132,22 +122,17 @@ class UTDMHAD(SkeletonDataset):
 
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file."""
-        try:
-            from scipy.io import loadmat
-        except ImportError as error:
-            raise ImportError(
-                "reading UTD-MHAD needs SciPy: pip install pyg-fsar[examples]"
-            ) from error
         match = FILE_NAME.fullmatch(Path(file).name)
         assert match is not None  # `raw_files` lists no others
         action, subject, trial = map(int, match.groups())
+        path = Path(self.root, file)
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"it has {size} bytes, which is no clip; download the file again")
         try:
-            joints = loadmat(Path(self.root, file), variable_names=["d_skel"])["d_skel"]
-        except Exception as error:  # SciPy raises whatever its parser meets in a broken file
-            if isinstance(error, OSError) and error.errno is not None:  # from the system
-                raise
+            joints = read_mat_array(path.read_bytes(), "d_skel", MAX_BYTES)
+        except ValueError as error:
             raise ValueError(
-                f"not a whole .mat file with 'd_skel' ({error!r}); download the file again, or "
+                f"not a whole .mat file with 'd_skel' ({error}); download the file again, or "
                 "delete it"
             ) from error
         if joints.ndim != 3 or joints.shape[1] != 3:

@@ -13,22 +13,29 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pyg_fsar.datasets.checks import check_metadata
+from pyg_fsar.datasets.inputs import Stamp
 from pyg_fsar.datasets.storage import (
     FORMAT,
     FRAMES,
     INDEX,
     INFO,
+    INPUTS,
     JOURNAL,
     META,
     SKIPPED,
     RawClip,
     SkeletonStore,
+    checksum,
     store_folders,
+    write_info,
 )
+from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["ClipCollector", "StoreWriter"]
 
-# A clip in the index: name, label, number of bodies, number of frames M * T, metadata.
+# A clip in the index: name, label, number of bodies, number of frames M * T, metadata, checksum of
+# the frames.
 Row = Sequence[Any]
 NUM_FRAMES = 3
 
@@ -44,7 +51,8 @@ class ClipCollector:
         self.info: dict[str, Any] = {"format": FORMAT, **info}
         self.sources: list[str] = []
         self._frame_shape: list[int] | None = None  # [V, C], set by the first clip
-        self._keys: list[str] | None = None  # of the metadata, likewise
+        self._skeleton: str | None = None  # name of the layout, likewise
+        self._kinds: dict[str, str] | None = None  # type of each entry of the metadata, likewise
         self._clips: list[Row] = []
         self._num_frames = 0
         self._skipped: list[tuple[str, str]] = []
@@ -54,21 +62,31 @@ class ClipCollector:
         self._open_skipped: list[str] = []
 
     def append(self, clip: RawClip) -> None:
-        """Take a clip of the raw file in work, or note why it does not fit the others."""
+        """Take a clip of the raw file in work, or note why it does not fit the others.
+
+        Raises:
+            ValueError: If a store cannot hold its metadata; the message names key and clip.
+        """
         M, T, V, C = clip.bodies.shape
-        keys = sorted(clip.metadata)
+        metadata = check_metadata(clip)
+        kinds = {key: type(value).__name__ for key, value in sorted(metadata.items())}
+        here = f"clip '{shorten(clip.name, 80)}' has"
         if self._frame_shape not in (None, [V, C]):
-            self.skip(f"clip '{clip.name}' has frames {[V, C]}, the others {self._frame_shape}")
-        elif self._keys not in (None, keys):
-            self.skip(f"clip '{clip.name}' has metadata {keys}, the others {self._keys}")
+            self.skip(f"{here} frames {[V, C]}, the others {self._frame_shape}")
+        elif self._kinds is not None and clip.skeleton != self._skeleton:
+            self.skip(f"{here} skeleton {clip.skeleton!r}, the others {self._skeleton!r}")
+        elif self._kinds not in (None, kinds):
+            self.skip(f"{here} metadata {kinds}, the others {self._kinds}")
         else:
-            self._frame_shape, self._keys = [V, C], keys
-            self._write(np.ascontiguousarray(clip.bodies.reshape(M * T, V, C), dtype="<f4"))
-            self._open_clips.append((clip.name, int(clip.label), M, M * T, dict(clip.metadata)))
+            self._frame_shape, self._skeleton, self._kinds = [V, C], clip.skeleton, kinds
+            frames = np.ascontiguousarray(clip.bodies.reshape(M * T, V, C), dtype="<f4")
+            self._write(frames)
+            row = (clip.name, int(clip.label), M, M * T, metadata, checksum(frames))
+            self._open_clips.append(row)
 
     def skip(self, reason: str) -> None:
         """Note that the raw file in work, or a clip of it, is left out."""
-        self._open_skipped.append(" ".join(reason.split()))
+        self._open_skipped.append(shorten(reason, 300))
 
     def commit(self, source: str) -> None:
         """Finish the raw file in work: what was taken from it is now part of the store."""
@@ -90,7 +108,7 @@ class ClipCollector:
             **columns,  # type: ignore[arg-type]
             metadata=metadata,
             skipped=self._skipped,
-            info=self.info,
+            info={**self.info, "skeleton": self._skeleton},
         )
 
     def _write(self, frames: np.ndarray) -> None:
@@ -98,17 +116,18 @@ class ClipCollector:
 
     def _columns(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if not self._clips:
-            reasons = "".join(f"\n  {file}: {reason}" for file, reason in self._skipped[:5])
+            first = "".join(f"\n  {shorten(f, 60)}: {why}" for f, why in self._skipped[:1])
             raise ValueError(
-                f"none of {len(self.sources)} raw files holds a clip that can be used{reasons}"
+                f"none of {len(self.sources)} raw files holds a clip that can be used{first}"
             )
-        names, labels, num_bodies, num_frames, metadata = zip(*self._clips, strict=True)
+        names, labels, num_bodies, num_frames, metadata, checksums = zip(*self._clips, strict=True)
         columns = {
             "offsets": np.cumsum([0, *num_frames], dtype=np.int64),
             "num_bodies": np.array(num_bodies, dtype=np.int64),
             "labels": np.array(labels, dtype=np.int64),
             "names": np.array(names, dtype=np.str_),
             "sources": np.array(self.sources, dtype=np.str_),
+            "checksums": np.array(checksums, dtype=np.uint32),
         }
         return columns, {key: np.array([row[key] for row in metadata]) for key in metadata[0]}
 
@@ -118,7 +137,8 @@ class StoreWriter(ClipCollector):
 
     All is written to a hidden folder beside the target, which takes the target's name only when
     whole. A journal there tells which raw files are finished: a run that was interrupted is taken
-    up where it stopped, if the settings and the raw files before that point are still the same.
+    up where it stopped, as far as settings, raw files (name, size and time) and what was written
+    are still the same.
     Only one process at a time may write a store: use it under :func:`store_lock`.
 
     Args:
@@ -127,6 +147,8 @@ class StoreWriter(ClipCollector):
         sources: All raw files, in the order in which they will be committed. Those that an
             interrupted run has committed are in :attr:`sources` from the start.
         resume: Take up an interrupted run.
+        stamps: Size and time of each raw file, if they are known.
+        shared: Stamps of the files that all clips depend on, such as label files.
 
     Raises:
         OSError: If the disk is full, here and in every method; the message tells what is needed.
@@ -134,14 +156,21 @@ class StoreWriter(ClipCollector):
     """
 
     def __init__(
-        self, path: str | Path, info: Mapping[str, Any], sources: Sequence[str], resume: bool = True
+        self,
+        path: str | Path,
+        info: Mapping[str, Any],
+        sources: Sequence[str],
+        resume: bool = True,
+        stamps: Sequence[Stamp | None] | None = None,
+        shared: Mapping[str, Stamp] | None = None,
     ) -> None:
         super().__init__(info)
         self.path = Path(path)
         self.partial, _ = store_folders(self.path)
         self.num_sources = len(sources)
+        self._shared = dict(shared or {})
         with self._explaining_full_disk():
-            journal_size = self._read_journal(sources) if resume else 0
+            journal_size = self._read_journal(sources, stamps) if resume else 0
             if not journal_size:
                 shutil.rmtree(self.partial, ignore_errors=True)
                 self.partial.mkdir(parents=True)
@@ -151,6 +180,7 @@ class StoreWriter(ClipCollector):
             self._frames_file.truncate(self._num_bytes())
             self._journal_file: BinaryIO = (self.partial / JOURNAL).open("ab")
             self._journal_file.truncate(journal_size)
+        self._stamps = iter([*(stamps or [None] * len(sources))][len(self.sources) :])
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -164,8 +194,11 @@ class StoreWriter(ClipCollector):
 
     def commit(self, source: str) -> None:
         """Finish the raw file in work: a later run need not read it again."""
-        entry = [source, self._frame_shape, self._keys, self._open_clips, self._open_skipped]
-        line = json.dumps(entry, default=np.generic.item).encode() + b"\n"
+        entry = [
+            *(source, next(self._stamps, None), self._frame_shape, self._skeleton, self._kinds),
+            *(self._open_clips, self._open_skipped),
+        ]
+        line = _journal_line(entry)
         with self._explaining_full_disk():
             # Frames first: what the journal names must be there.
             self._frames_file.flush()
@@ -173,20 +206,23 @@ class StoreWriter(ClipCollector):
             self._journal_file.flush()
         super().commit(source)
 
-    def finish(self) -> SkeletonStore:
+    def finish(self, inputs: Mapping[str, Stamp] | None = None) -> SkeletonStore:
         """Give the finished store its name and open it.
+
+        Args:
+            inputs: Stamps of all files that the store was made from.
 
         Raises:
             ValueError: If no clip was taken.
         """
         columns, metadata = self._columns()
         columns |= {META + key: column for key, column in metadata.items()}
-        info = {**self.info, "frame_shape": self._frame_shape}
+        info = {**self.info, "skeleton": self._skeleton, "frame_shape": self._frame_shape}
+        texts = {SKIPPED: json.dumps(self._skipped, indent=1), INPUTS: json.dumps(inputs or {})}
         with self._explaining_full_disk():
             np.savez(self.partial / INDEX, **columns)  # type: ignore[arg-type]
-            (self.partial / INFO).write_text(json.dumps(info, indent=1))
-            (self.partial / SKIPPED).write_text(json.dumps(self._skipped, indent=1))
-            for name in (FRAMES, INDEX, INFO, SKIPPED):
+            write_info(self.partial, info, texts)
+            for name in (FRAMES, INDEX, INFO, *texts):
                 with (self.partial / name).open("rb+") as file:
                     os.fsync(file.fileno())
             _, backup = store_folders(self.path)
@@ -205,29 +241,33 @@ class StoreWriter(ClipCollector):
         return 4 * self._num_frames * int(np.prod(self._frame_shape or 0))
 
     def _journal_header(self) -> bytes:
-        return json.dumps(self.info).encode() + b"\n"
+        return _journal_line([self.info, self._shared])
 
-    def _read_journal(self, sources: Sequence[str]) -> int:
+    def _read_journal(self, sources: Sequence[str], stamps: Sequence[Stamp | None] | None) -> int:
         """Take over what an interrupted run has finished; return how much of its journal holds."""
         try:
             header, *lines = (self.partial / JOURNAL).read_bytes().splitlines(keepends=True)
-            num_bytes = (self.partial / FRAMES).stat().st_size
+            frames = (self.partial / FRAMES).open("rb")
         except (FileNotFoundError, ValueError):  # interrupted before there was anything
             return 0
         if header != self._journal_header():
             return 0
         size = len(header)
-        for line, source in zip(lines, sources, strict=False):
-            if not line.endswith(b"\n"):
-                break
-            name, shape, keys, clips, skipped = json.loads(line)
-            needed = 4 * int(np.prod(shape or 0)) * sum(row[NUM_FRAMES] for row in clips)
-            if name != source or self._num_bytes() + needed > num_bytes:
-                break
-            self._frame_shape, self._keys = shape, keys
-            self._open_clips, self._open_skipped = clips, skipped
-            super().commit(source)
-            size += len(line)
+        with frames:
+            for line, source, stamp in zip(
+                lines, sources, stamps or [None] * len(sources), strict=False
+            ):
+                entry = _read_journal_line(line)
+                if entry is None or entry[:2] != [source, None if stamp is None else [*stamp]]:
+                    break
+                _, _, shape, skeleton, kinds, clips, skipped = entry
+                width = 4 * int(np.prod(shape or 0))
+                if any(checksum(frames.read(width * row[NUM_FRAMES])) != row[-1] for row in clips):
+                    break
+                self._frame_shape, self._skeleton, self._kinds = shape, skeleton, kinds
+                self._open_clips, self._open_skipped = clips, skipped
+                super().commit(source)
+                size += len(line)
         return size
 
     @contextlib.contextmanager
@@ -247,3 +287,17 @@ class StoreWriter(ClipCollector):
                 f"and run again; the {done} of {self.num_sources} raw files read so far are kept "
                 "there and not read again",
             ) from error
+
+
+def _journal_line(entry: Sequence[Any]) -> bytes:
+    text = json.dumps(entry)
+    return f"[{checksum(text.encode())}, {text}]\n".encode()
+
+
+def _read_journal_line(line: bytes) -> list[Any] | None:
+    """An entry of the journal; ``None`` if the line is not whole."""
+    number, _, text = line[1:-2].partition(b", ")
+    if line[:1] != b"[" or line[-2:] != b"]\n" or number != str(checksum(text)).encode():
+        return None
+    entry: list[Any] = json.loads(text)
+    return entry

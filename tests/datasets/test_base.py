@@ -400,7 +400,8 @@ def test_full_disk_leaves_the_earlier_store(reader, raw, monkeypatch):
         with pytest.raises(OSError, match="no space left"):
             reader(raw, force_reload=True)
     assert {path.name: path.read_bytes() for path in (raw / STORE).iterdir()} == before
-    assert len(reader(raw)) == 12
+    with pytest.raises(ValueError, match=r"000_0\.npy.*force_reload=True"):
+        reader(raw)  # of the raw file as it is now the store knows nothing
     assert not (raw / PARTIAL).exists()  # nothing will take it up: a store is there
 
 
@@ -497,5 +498,5 @@ def test_stale_folder_of_a_running_process_stays(reader, raw):
 def test_empty_selection_warns(reader, raw):
     dataset = reader(raw)
     with pytest.warns(UserWarning, match=r"is empty: the store holds the classes \[0, 1, 2\]"):
-        dataset._select(np.zeros(12, dtype=bool))
+        dataset.select(np.zeros(12, dtype=bool))
     assert (len(dataset), dataset.labels.tolist(), dataset.names) == (0, [], [])

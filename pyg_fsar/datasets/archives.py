@@ -1,0 +1,60 @@
+"""Zip files of raw data, of which any part may be damaged."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from zipfile import ZipFile
+
+from pyg_fsar.datasets.texts import shorten
+
+__all__ = ["read_member", "zip_members"]
+
+
+def zip_members(path: Path) -> list[str]:
+    """Names of the members of a zip file.
+
+    Raises:
+        ValueError: If it is no whole zip file.
+    """
+    try:
+        with ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception as error:  # its bytes decide which error the module raises
+        raise _not_whole(error) from error
+
+
+def read_member(path: Path, member: str, max_bytes: int) -> bytes:
+    """Content of a member of a zip file.
+
+    Args:
+        path: The zip file. It stays open, since opening one of many members takes long.
+        member: Name of the member.
+        max_bytes: A larger member is refused before it is unpacked.
+
+    Raises:
+        ValueError: If the member is missing, too large, encrypted or damaged.
+    """
+    try:
+        archive = _open(path, path.stat().st_mtime_ns, os.getpid())
+        size = archive.getinfo(member).file_size
+        content = b"" if size > max_bytes else archive.read(member)
+    except Exception as error:  # as above; also what decompressors raise
+        raise _not_whole(error) from error
+    if size > max_bytes:  # no more than this size is unpacked, whatever really follows
+        raise ValueError(f"'{shorten(member, 80)}' has {size} bytes unpacked, which is no clip")
+    return content
+
+
+def _not_whole(error: Exception) -> Exception:
+    if isinstance(error, OSError) and error.errno is not None:  # from the system
+        return error
+    what = "encrypted" if "password" in str(error) else "not a whole zip file"
+    return ValueError(f"{what}; download it again ({shorten(repr(error), 120)})")
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, changed: int, process: int) -> ZipFile:
+    """An open zip file for each process: sharing one would share the place it is read at."""
+    return ZipFile(path)

@@ -1,0 +1,168 @@
+"""What a store was made from, and whether that has changed since."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+from pyg_fsar.datasets.texts import shorten
+
+__all__ = ["Stamp", "add_digests", "compare_inputs", "stamp_of"]
+
+# Checksums of all raw files are taken up to this size in total, a few seconds; beyond, their sizes
+# and times have to do.
+DIGESTED = 2**31
+BLOCK = 2**20
+
+
+class Stamp(NamedTuple):
+    """A raw file: size in bytes, time of its last change in ns, and a checksum if one was taken."""
+
+    size: int
+    time: int
+    digest: int | None = None
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Size and time of a file, or of the files in a folder; ``None`` if there is nothing."""
+    try:
+        stats = [file.stat() for file in _files(path)]
+    except (OSError, ValueError):  # a ValueError for a name with a null character
+        return None
+    size = sum(stat.st_size for stat in stats)
+    return Stamp(size, max((stat.st_mtime_ns for stat in stats), default=0))
+
+
+def _digest(path: Path) -> int:
+    """CRC-32 of a file, or of all files in a folder.
+
+    Of a zip file it is that of its directory, which has the checksums of the members.
+    """
+    digest = 0
+    for file in _files(path):
+        if members := _zip_members(file):
+            digest = zlib.crc32(members, digest)
+            continue
+        with file.open("rb") as content:
+            while block := content.read(BLOCK):
+                digest = zlib.crc32(block, digest)
+    return digest
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.is_file())
+
+
+def _zip_members(path: Path) -> bytes:
+    if path.suffix.lower() != ".zip":
+        return b""
+    try:
+        with ZipFile(path) as archive:
+            members = [(m.filename, m.file_size, m.CRC) for m in archive.infolist()]
+    except (BadZipFile, ValueError, NotImplementedError):  # no zip file, whatever its name
+        return b""
+    return repr(members).encode(errors="surrogatepass")
+
+
+def add_digests(root: Path, stamps: Mapping[str, Stamp | None]) -> dict[str, Stamp]:
+    """Stamps of the files that are there, with checksums unless there is too much to read.
+
+    A file that has changed since its stamp was taken keeps it as it is, and so will be found
+    changed later.
+    """
+    there = {file: stamp for file, stamp in stamps.items() if stamp is not None}
+    archives = {file for file in there if file.lower().endswith(".zip")}
+    size = sum(stamp.size for file, stamp in there.items() if file not in archives)
+    for file, stamp in there.items():
+        path = Path(root, file)
+        small = file in archives or size <= DIGESTED
+        if small and stamp_of(path) == stamp:
+            there[file] = stamp._replace(digest=_digest(path))
+    return there
+
+
+def compare_inputs(
+    root: Path,
+    then: Mapping[str, Stamp],
+    there: Collection[str],
+    shared: Collection[str],
+    made: str,
+    cure: str,
+) -> list[str]:
+    """Compare raw files with what they were when a store was made.
+
+    Args:
+        root: Folder of the raw files.
+        then: Their stamps at that time.
+        there: Raw files that are there now.
+        shared: Those of them on which all clips depend.
+        made: Beginning of messages: which store was made.
+        cure: End of messages: what to do.
+
+    Returns:
+        What is different in a way that leaves the store usable, in words.
+
+    Raises:
+        ValueError: If the store is not of these files.
+    """
+    changes = _changes(root, then)
+    new = sorted(set(there).difference(then))
+    changed = [*changes.changed, *(file for file in new if file in shared)]
+    if changed:
+        raise ValueError(
+            f"{made} from files that have changed since: {len(changed)} of those in {root}, such as "
+            f"{shorten(changed[0], 80)}; {cure}"
+        )
+    if new and len(changes.gone) == len(then):
+        were = f"such as {shorten(changes.gone[0], 80)}" if then else "or none"
+        raise ValueError(
+            f"{made} from other raw files, {were}, than those in {root}, such as "
+            f"{shorten(new[0], 80)}; {cure}"
+        )
+    notes = {
+        "are new in": new,
+        "have gone from": changes.gone,
+        "have other times, as after a copy, in": changes.untold,
+    }
+    return [
+        f"{len(files)} raw files {what} {root} since {made}, e.g. {shorten(files[0], 80)}; pass "
+        "force_reload=True to read all of them"
+        for what, files in notes.items()
+        if files
+    ]
+
+
+class _Changes(NamedTuple):
+    """Raw files that differ from when a store was made.
+
+    ``untold`` ones have the same size and another time, as after a copy, and no checksum.
+    """
+
+    changed: list[str]
+    gone: list[str]
+    untold: list[str]
+
+
+def _changes(root: Path, then: Mapping[str, Stamp]) -> _Changes:
+    changes = _Changes([], [], [])
+    for file, stamp in then.items():
+        now = stamp_of(Path(root, file))
+        if now is None:
+            changes.gone.append(file)
+        elif now.size != stamp.size:
+            changes.changed.append(file)
+        elif now.time != stamp.time:
+            if stamp.digest is None:
+                changes.untold.append(file)
+            elif _digest(Path(root, file)) != stamp.digest:
+                changes.changed.append(file)
+    # After a copy all times are other ones. Where some have stayed, the rest was written to.
+    if len(changes.untold) < len(then) - len(changes.gone):
+        changes.changed.extend(changes.untold)
+        changes.untold.clear()
+    return changes
