@@ -17,6 +17,7 @@ SUBPACKAGES = (
     "classifier",
     "data",
     "datasets",
+    "formats",
     "kernels",
     "loader",
     "matching",
