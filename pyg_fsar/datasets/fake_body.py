@@ -49,9 +49,7 @@ SIDE: dict[str, tuple[float, float, float]] = {
 }
 REST = {name: place for names, place in CENTRE.items() for name in names.split()}
 REST |= {f"left_{name}": place for names, place in SIDE.items() for name in names.split()}
-REST |= {
-    f"right_{name}": (-x, y, z) for names, (x, y, z) in SIDE.items() for name in names.split()
-}
+REST |= {f"right_{name}": (-x, y, z) for names, (x, y, z) in SIDE.items() for name in names.split()}
 
 # The bones that turn, by the joint at their far end, and the freedoms that turn them: the axis is
 # x (forward) or z (sideways), and the sign makes a positive angle the way a joint bends.
