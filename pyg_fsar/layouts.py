@@ -232,7 +232,7 @@ for _name in ("cmu31", "hdm31"):
                 "left_hip-pelvis left_knee-left_hip left_ankle-left_knee left_foot-left_ankle "
                 "left_toes-left_foot left_shoulder-neck left_elbow-left_shoulder "
                 "left_wrist-left_elbow left_hand-left_wrist left_knuckles-left_hand "
-                "left_fingers-left_knuckles left_thumb-left_wrist"
+                "left_fingers-left_knuckles left_thumb-left_hand"
             ),
             parts={"torso": "pelvis spine chest neck", "head": "upper_neck skull_base head"}
             | _limbs(
