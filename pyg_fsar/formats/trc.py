@@ -56,13 +56,12 @@ def _row(number: int, line: str, width: int) -> np.ndarray:
     cells = line.rstrip("\r\n").split("\t")[2:]
     if any(cell.strip() for cell in cells[width:]):
         raise ValueError(f"line {number} has more than {width} coordinates")
-    if len(cells) < width - 2:  # the last marker may be empty, and its cells cut off
+    if len(cells) < width:
         raise ValueError(f"line {number} has {len(cells)} of {width} coordinates")
     try:
-        values = [float(cell) if cell.strip() else np.nan for cell in cells[:width]]
+        return np.array([float(cell) if cell.strip() else np.nan for cell in cells[:width]])
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from error
-    return np.array(values + [np.nan] * (width - len(values)))
 
 
 TRC = Format(
