@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from pyg_fsar.formats.alphapose import ALPHAPOSE
+from pyg_fsar.formats.azure import AZURE
 from pyg_fsar.formats.base import Format
+from pyg_fsar.formats.coco import COCO
+from pyg_fsar.formats.joints_csv import JOINTS_CSV
+from pyg_fsar.formats.kinetics import KINETICS
+from pyg_fsar.formats.mediapipe import MEDIAPIPE
+from pyg_fsar.formats.mmpose import MMPOSE
+from pyg_fsar.formats.ntu import NTU
 from pyg_fsar.formats.openpose import OPENPOSE
+from pyg_fsar.formats.plain import PLAIN
+from pyg_fsar.formats.pose import POSE
+from pyg_fsar.formats.pyskl import PYSKL
 
 __all__ = ["FORMATS"]
 
@@ -11,4 +22,15 @@ __all__ = ["FORMATS"]
 #: content come first, the more general ones last.
 FORMATS: dict[str, Format] = {
     "openpose": OPENPOSE,
+    "kinetics": KINETICS,
+    "coco": COCO,
+    "alphapose": ALPHAPOSE,
+    "mmpose": MMPOSE,
+    "azure": AZURE,
+    "ntu": NTU,
+    "pose": POSE,
+    "pyskl": PYSKL,
+    "mediapipe": MEDIAPIPE,
+    "joints_csv": JOINTS_CSV,
+    "plain": PLAIN,
 }
