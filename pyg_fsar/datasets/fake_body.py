@@ -14,8 +14,9 @@ __all__ = ["Body"]
 # Joints of the right side mirror those of the left.
 CENTRE: dict[str, tuple[float, float, float]] = {
     "spine_base hip_center mid_hip pelvis": (0, 0.95, 0),
+    "spine_navel": (0, 1.1, 0),
     "spine_mid spine": (0, 1.2, 0),
-    "chest": (0, 1.35, 0),
+    "spine_chest chest": (0, 1.35, 0),
     "spine_shoulder shoulder_center thorax": (0, 1.42, 0),
     "neck": (0, 1.5, 0),
     "upper_neck": (0, 1.55, 0),
@@ -24,6 +25,7 @@ CENTRE: dict[str, tuple[float, float, float]] = {
     "head": (0, 1.68, 0),
 }
 SIDE: dict[str, tuple[float, float, float]] = {
+    "clavicle": (0.05, 1.44, 0),
     "shoulder": (0.18, 1.42, 0),
     "elbow": (0.21, 1.13, 0),
     "wrist": (0.22, 0.88, 0.02),

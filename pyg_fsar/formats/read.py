@@ -134,8 +134,8 @@ def _recognise(source: Source) -> str:
         raise ValueError(_message(source, "is damaged", error)) from error
     if found is None:
         raise ValueError(
-            f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it is "
-            "one of them, say so with format=..., and see which is wrong with it"
+            f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it "
+            "is one of them, name it by format=... to see what is wrong"
         )
     return found
 

@@ -8,7 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Source"]
+import numpy as np
+
+from pyg_fsar.datasets.safe_pickle import load_pickle
+from pyg_fsar.formats.arrays import NPY, NPZ, load_npy, load_npz
+
+__all__ = ["Source", "natural_key"]
 
 HEAD = 2**16
 # Larger files are no clip of a few minutes, and would fill the memory.
@@ -98,6 +103,39 @@ class Source:
             return json.loads(raw.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"it starts as JSON does, but is not whole ({error})") from error
+
+    @cached_property
+    def pickle(self) -> Any:
+        """The content of a pickle, of which nothing is run; None if the file is no pickle.
+
+        Raises:
+            ValueError: If it starts as a pickle does but is not whole, or asks for anything else
+                than arrays and plain containers.
+        """
+        # Pickles of the oldest two protocols are text with no mark, so their name has to tell.
+        named = self.path.suffix.lower() in (".pkl", ".pickle") and bool(self.head)
+        return load_pickle(self.path) if self.head[:1] == b"\x80" or named else None
+
+    @cached_property
+    def array(self) -> np.ndarray | None:
+        """The one array of a ``.npy`` or ``.npz`` file or of a pickle; None if it is none of these.
+
+        A pickled list of one array per frame is stacked; a frame that is None is zero.
+
+        Raises:
+            ValueError: If the file is not whole.
+        """
+        if self.head.startswith(NPY):
+            return load_npy(self.raw)
+        if self.head.startswith(NPZ):
+            return load_npz(self.raw)
+        content = self.pickle
+        if isinstance(content, list) and any(isinstance(f, np.ndarray) for f in content):
+            shape = next(frame.shape for frame in content if frame is not None)
+            content = np.stack([np.zeros(shape) if f is None else f for f in content])
+        if isinstance(content, np.ndarray) and content.dtype.kind in "biuf":
+            return content
+        return None
 
 
 def encoding(raw: bytes) -> str:
