@@ -26,6 +26,7 @@ SUBPACKAGES = (
     "data",
     "datasets",
     "few_shot",
+    "formats",
     "kernels",
     "loader",
     "matching",

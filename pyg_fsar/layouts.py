@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pyg_fsar.skeleton import Skeleton
 
@@ -233,6 +234,129 @@ Skeleton.register(
         | _limbs(
             "left_shoulder left_elbow left_wrist left_pinky left_index left_thumb",
             "left_hip left_knee left_ankle left_heel left_foot_index",
+        ),
+    )
+)
+
+for _name, _dims in (("body15", 3), ("body15_2d", 2)):
+    Skeleton.register(
+        _layout(  # What nearly every layout has: MapJoints takes others to it
+            _name,
+            dims=_dims,
+            center="pelvis",
+            joints="pelvis neck head left_shoulder right_shoulder left_elbow right_elbow "
+            "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
+            bones="neck-pelvis head-neck "
+            + _both_sides(
+                "left_shoulder-neck left_elbow-left_shoulder left_wrist-left_elbow "
+                "left_hip-pelvis left_knee-left_hip left_ankle-left_knee"
+            ),
+            parts={"torso": "pelvis neck", "head": "head"}
+            | _limbs("left_shoulder left_elbow left_wrist", "left_hip left_knee left_ankle"),
+        )
+    )
+
+for _name in ("cmu31", "hdm31"):
+    Skeleton.register(
+        _layout(  # CMU's and HDM05's ASF files share one skeleton: its root, then ends of bones
+            _name,
+            center="pelvis",
+            joints="pelvis "
+            + _both_sides("left_hip left_knee left_ankle left_foot left_toes")
+            + " spine chest neck upper_neck skull_base head "
+            + _both_sides(
+                "left_shoulder left_elbow left_wrist left_hand left_knuckles left_fingers "
+                "left_thumb"
+            ),
+            bones="spine-pelvis chest-spine neck-chest upper_neck-neck skull_base-upper_neck "
+            "head-skull_base "
+            + _both_sides(
+                "left_hip-pelvis left_knee-left_hip left_ankle-left_knee left_foot-left_ankle "
+                "left_toes-left_foot left_shoulder-neck left_elbow-left_shoulder "
+                "left_wrist-left_elbow left_hand-left_wrist left_knuckles-left_hand "
+                "left_fingers-left_knuckles left_thumb-left_hand"
+            ),
+            parts={"torso": "pelvis spine chest neck", "head": "upper_neck skull_base head"}
+            | _limbs(
+                "left_shoulder left_elbow left_wrist left_hand left_knuckles left_fingers "
+                "left_thumb",
+                "left_hip left_knee left_ankle left_foot left_toes",
+            ),
+        )
+    )
+
+_FINGERS = ("index", "middle", "ring", "pinky")
+
+Skeleton.register(
+    _layout(  # One hand: MediaPipe Hands, FreiHAND, HaGRID in PYSKL's files
+        "hand21",
+        dims=2,
+        center="wrist",
+        joints="wrist thumb_cmc thumb_mcp thumb_ip thumb_tip "
+        + " ".join(f"{f}_mcp {f}_pip {f}_dip {f}_tip" for f in _FINGERS),
+        bones="thumb_cmc-wrist thumb_mcp-thumb_cmc thumb_ip-thumb_mcp thumb_tip-thumb_ip "
+        + " ".join(
+            f"{f}_mcp-wrist {f}_pip-{f}_mcp {f}_dip-{f}_pip {f}_tip-{f}_dip" for f in _FINGERS
+        ),
+        parts={"palm": "wrist", "thumb": "thumb_cmc thumb_mcp thumb_ip thumb_tip"}
+        | {f: f"{f}_mcp {f}_pip {f}_dip {f}_tip" for f in _FINGERS},
+    )
+)
+
+# The same joints where they were found in a picture without depth.
+Skeleton.register(replace(Skeleton.get("mediapipe33"), name="mediapipe33_2d", dims=2))
+
+Skeleton.register(
+    _layout(  # Halpe full body without face and hands: AlphaPose
+        "halpe26",
+        dims=2,
+        center="neck",
+        joints="nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder "
+        "left_elbow right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee "
+        "left_ankle right_ankle head neck mid_hip left_big_toe right_big_toe left_small_toe "
+        "right_small_toe left_heel right_heel",
+        bones="mid_hip-neck nose-neck head-nose "
+        + _both_sides(
+            "left_eye-nose left_ear-left_eye left_shoulder-neck left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_hip-mid_hip left_knee-left_hip left_ankle-left_knee "
+            "left_heel-left_ankle left_big_toe-left_ankle left_small_toe-left_big_toe"
+        ),
+        parts={
+            "torso": "neck mid_hip",
+            "head": "nose head left_eye right_eye left_ear right_ear",
+        }
+        | _limbs(
+            "left_shoulder left_elbow left_wrist",
+            "left_hip left_knee left_ankle left_big_toe left_small_toe left_heel",
+        ),
+    )
+)
+
+Skeleton.register(
+    _layout(  # Azure Kinect
+        "azure32",
+        center="spine_chest",
+        joints="pelvis spine_navel spine_chest neck "
+        + _both_sides(
+            "left_clavicle left_shoulder left_elbow left_wrist left_hand left_hand_tip left_thumb"
+        )
+        + " "
+        + _both_sides("left_hip left_knee left_ankle left_foot")
+        + " head nose left_eye left_ear right_eye right_ear",
+        bones="pelvis-spine_navel spine_navel-spine_chest neck-spine_chest head-neck nose-head "
+        + _both_sides(
+            "left_clavicle-spine_chest left_shoulder-left_clavicle left_elbow-left_shoulder "
+            "left_wrist-left_elbow left_hand-left_wrist left_hand_tip-left_hand "
+            "left_thumb-left_wrist left_hip-pelvis left_knee-left_hip left_ankle-left_knee "
+            "left_foot-left_ankle left_eye-nose left_ear-left_eye"
+        ),
+        parts={
+            "torso": "pelvis spine_navel spine_chest neck",
+            "head": "head nose left_eye right_eye left_ear right_ear",
+        }
+        | _limbs(
+            "left_clavicle left_shoulder left_elbow left_wrist left_hand left_hand_tip left_thumb",
+            "left_hip left_knee left_ankle left_foot",
         ),
     )
 )

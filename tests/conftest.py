@@ -28,11 +28,34 @@ def _registry() -> Iterator[None]:
         yield
 
 
+def _real_data(folder: str, variable: str) -> Path:
+    """A folder of real data; tests that need it skip, saying so, where it is absent."""
+    default = Path(__file__).parents[2] / "shared" / "data" / folder
+    root = Path(os.environ.get(variable, default))
+    if not root.is_dir():
+        pytest.skip(f"{folder} is not at {root}; set {variable} to run this test")
+    return root
+
+
 @pytest.fixture(scope="session")
 def utd_root() -> Path:
-    """Folder of the real UTD-MHAD data; tests that need it skip where it is absent."""
-    default = Path(__file__).parents[2] / "shared" / "data" / "UTD-MHAD"
-    root = Path(os.environ.get("UTD_MHAD_ROOT", default))
-    if not root.is_dir():
-        pytest.skip(f"UTD-MHAD is not at {root}; set UTD_MHAD_ROOT to run this test")
-    return root
+    """Folder of UTD-MHAD."""
+    return _real_data("UTD-MHAD", "UTD_MHAD_ROOT")
+
+
+@pytest.fixture(scope="session")
+def kinder_gator_root() -> Path:
+    """Folder of Kinder-Gator."""
+    return _real_data("Kinder-Gator", "KINDER_GATOR_ROOT")
+
+
+@pytest.fixture(scope="session")
+def hdm05_root() -> Path:
+    """Folder of 11 actions of HDM05."""
+    return _real_data("HDM05-11", "HDM05_ROOT")
+
+
+@pytest.fixture(scope="session")
+def formats_root() -> Path:
+    """Folder of genuine files of many formats."""
+    return _real_data("formats", "FORMATS_ROOT")

@@ -12,7 +12,7 @@ from torch_geometric.utils import is_undirected, to_dense_adj
 from pyg_fsar import Skeleton
 
 LAYOUTS = Skeleton.available()
-TWO_DIMENSIONAL = {"coco17", "openpose18", "openpose25"}
+TWO_DIMENSIONAL = {"coco17", "halpe26", "hand21", "openpose18", "openpose25"}
 each_layout = pytest.mark.parametrize("name", LAYOUTS)
 
 
@@ -45,9 +45,17 @@ def hops_by_search(skeleton: Skeleton, start: int) -> list[float]:
 
 def test_all_layouts_of_the_field_are_there() -> None:
     expected = {"coco17", "h36m17", "kinect20", "mediapipe33", "ntu25", "openpose18", "openpose25"}
+    expected |= {"azure32", "body15", "cmu31", "halpe26", "hand21", "hdm31"}
     assert expected <= set(LAYOUTS)
-    for name in expected:
-        assert Skeleton.get(name).num_joints == int(re.sub(r"\D", "", name.replace("h36m", "")))
+    for name in LAYOUTS:
+        assert Skeleton.get(name).num_joints == int(re.search(r"\d\d(?=_2d|$)", name)[0])
+
+
+def test_body15_is_in_the_order_agreed_upon() -> None:
+    limbs = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    sides = tuple(f"{side}_{limb}" for limb in limbs for side in ("left", "right"))
+    for name in ("body15", "body15_2d"):
+        assert Skeleton.get(name).joints == ("pelvis", "neck", "head", *sides)
 
 
 @each_layout
@@ -77,13 +85,15 @@ def test_parts_share_out_all_joints(name: str) -> None:
     skeleton = Skeleton.get(name)
     members = sorted(joint for part in skeleton.parts.values() for joint in part)
     assert members == list(range(skeleton.num_joints))
-    for joint in ("left_shoulder", "right_shoulder", "left_hip", "right_hip"):
-        skeleton.joint(joint)
+    if name != "hand21":
+        for joint in ("left_shoulder", "right_shoulder", "left_hip", "right_hip"):
+            skeleton.joint(joint)
 
 
 @each_layout
 def test_estimators_in_the_image_have_two_coordinates(name: str) -> None:
-    assert Skeleton.get(name).dims == (2 if name in TWO_DIMENSIONAL else 3)
+    in_image = name in TWO_DIMENSIONAL or name.endswith("_2d")
+    assert Skeleton.get(name).dims == (2 if in_image else 3)
 
 
 def test_kinect20_is_in_the_order_of_utd_mhad(utd_root) -> None:

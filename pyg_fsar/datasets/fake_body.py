@@ -14,18 +14,24 @@ __all__ = ["Body"]
 # Joints of the right side mirror those of the left.
 CENTRE: dict[str, tuple[float, float, float]] = {
     "spine_base hip_center mid_hip pelvis": (0, 0.95, 0),
+    "spine_navel": (0, 1.1, 0),
     "spine_mid spine": (0, 1.2, 0),
+    "spine_chest chest": (0, 1.35, 0),
     "spine_shoulder shoulder_center thorax": (0, 1.42, 0),
     "neck": (0, 1.5, 0),
+    "upper_neck": (0, 1.55, 0),
+    "skull_base": (0, 1.6, 0),
     "nose": (0, 1.62, 0.1),
     "head": (0, 1.68, 0),
 }
 SIDE: dict[str, tuple[float, float, float]] = {
+    "clavicle": (0.05, 1.44, 0),
     "shoulder": (0.18, 1.42, 0),
     "elbow": (0.21, 1.13, 0),
     "wrist": (0.22, 0.88, 0.02),
     "hand": (0.22, 0.8, 0.03),
-    "hand_tip": (0.22, 0.71, 0.04),
+    "hand_tip fingers": (0.22, 0.71, 0.04),
+    "knuckles": (0.22, 0.76, 0.04),
     "thumb": (0.19, 0.79, 0.08),
     "index": (0.21, 0.72, 0.06),
     "pinky": (0.23, 0.74, 0),
@@ -33,7 +39,7 @@ SIDE: dict[str, tuple[float, float, float]] = {
     "knee": (0.11, 0.5, 0.01),
     "ankle": (0.11, 0.09, 0),
     "foot": (0.12, 0.04, 0.13),
-    "foot_index": (0.12, 0.02, 0.18),
+    "foot_index toes": (0.12, 0.02, 0.18),
     "big_toe": (0.11, 0.02, 0.19),
     "small_toe": (0.16, 0.02, 0.15),
     "heel": (0.11, 0.03, -0.06),
@@ -44,8 +50,8 @@ SIDE: dict[str, tuple[float, float, float]] = {
     "mouth": (0.025, 1.56, 0.09),
 }
 REST = {name: place for names, place in CENTRE.items() for name in names.split()}
-REST |= {f"left_{name}": place for name, place in SIDE.items()}
-REST |= {f"right_{name}": (-x, y, z) for name, (x, y, z) in SIDE.items()}
+REST |= {f"left_{name}": place for names, place in SIDE.items() for name in names.split()}
+REST |= {f"right_{name}": (-x, y, z) for names, (x, y, z) in SIDE.items() for name in names.split()}
 
 # The bones that turn, by the joint at their far end, and the freedoms that turn them: the axis is
 # x (forward) or z (sideways), and the sign makes a positive angle the way a joint bends.
@@ -68,12 +74,13 @@ class Body:
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
-        needed = [f"{side}_{joint}" for side in ("left", "right") for joint in (*LIMBS, "hip")]
-        missing = sorted(set(needed).difference(skeleton.joints))
+        needed = {f"{side}_{joint}" for side in ("left", "right") for joint in (*LIMBS, "hip")}
+        missing = sorted(needed.difference(skeleton.joints))
         if missing:
+            movable = [n for n in Skeleton.available() if needed <= set(Skeleton.get(n).joints)]
             raise ValueError(
                 f"skeleton '{skeleton.name}' has no {', '.join(missing)}, which generated motions "
-                f"need; choose one of {', '.join(Skeleton.available())}"
+                f"need; choose one of {', '.join(movable)}"
             )
         self.skeleton = skeleton
         self.order = sorted(

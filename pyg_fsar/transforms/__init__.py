@@ -9,6 +9,7 @@ from pyg_fsar.transforms.drop_edge import DropEdge
 from pyg_fsar.transforms.fill_missing_joints import FillMissingJoints
 from pyg_fsar.transforms.joints_to_bones import JointsToBones
 from pyg_fsar.transforms.joints_to_motion import JointsToMotion
+from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.pair_norm import PairNorm
 from pyg_fsar.transforms.presets import clip_transform
 from pyg_fsar.transforms.random_jitter import RandomJitter
@@ -30,6 +31,7 @@ __all__ = [
     "FillMissingJoints",
     "JointsToBones",
     "JointsToMotion",
+    "MapJoints",
     "PairNorm",
     "RandomJitter",
     "RandomMirror",

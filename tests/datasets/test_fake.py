@@ -16,6 +16,7 @@ from pyg_fsar.transforms import (
     ScaleByTorso,
 )
 
+HUMAN = [name for name in Skeleton.available() if name != "hand21"]  # a hand cannot walk
 SMALL = {"num_classes": 8, "clips_per_class": 3}
 
 
@@ -36,7 +37,7 @@ def test_items():
     assert len(lengths) > 1
 
 
-@pytest.mark.parametrize("name", Skeleton.available())
+@pytest.mark.parametrize("name", HUMAN)
 def test_every_layout(name):
     dataset = FakeSkeletonDataset(name, num_classes=1, clips_per_class=1, split="all")
     assert dataset[0].bodies.shape[2:] == (Skeleton.get(name).num_joints, 3)

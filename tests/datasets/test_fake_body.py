@@ -6,6 +6,7 @@ import pytest
 from pyg_fsar import Skeleton
 from pyg_fsar.datasets.fake_body import Body
 
+HUMAN = [name for name in Skeleton.available() if name != "hand21"]  # a hand cannot walk
 FREEDOMS = [f"{side}_{limb}" for side in ("left", "right") for limb in ("arm_forward", "elbow")]
 FREEDOMS += [f"{side}_leg_sideways" for side in ("left", "right")] + ["bow", "turn", "jump"]
 
@@ -20,7 +21,7 @@ def lengths(layout, joints):
     return np.linalg.norm(joints[:, child] - joints[:, parent], axis=-1)
 
 
-@pytest.mark.parametrize("name", Skeleton.available())
+@pytest.mark.parametrize("name", HUMAN)
 def test_bones_keep_their_length(name):
     layout = Skeleton.get(name)
     joints = moving(Body(layout), *FREEDOMS)
@@ -31,7 +32,7 @@ def test_bones_keep_their_length(name):
     assert of_time.max() < 1.0
 
 
-@pytest.mark.parametrize("name", Skeleton.available())
+@pytest.mark.parametrize("name", HUMAN)
 def test_the_rest_pose_is_upright_and_symmetric(name):
     layout = Skeleton.get(name)
     body = Body(layout)

@@ -13,7 +13,12 @@ from torch_geometric.transforms import BaseTransform, Compose
 from pyg_fsar import Skeleton, transforms
 from pyg_fsar.data import SkeletonSequence
 
-ARGS = {"RandomRotate": (30,), "ResampleFrames": (8,), "RandomMirror": (1.0,)}
+ARGS = {
+    "MapJoints": ("ntu25",),
+    "RandomRotate": (30,),
+    "ResampleFrames": (8,),
+    "RandomMirror": (1.0,),
+}
 ALL = [getattr(transforms, name)(*ARGS.get(name, ())) for name in transforms.__all__]
 ON_CLIPS = [transform for transform in ALL if not isinstance(transform, transforms.DropEdge)]
 # Those that move joints and keep frames, bodies and joints what they are.

@@ -1,0 +1,169 @@
+"""Following people from frame to frame, for files that do not tell who is who."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+__all__ = ["order_by_motion", "track_people"]
+
+MAX_PEOPLE = 200  # in one frame; more are no people who act
+OLD = 0.5  # share of a track's former velocity and size in the next one
+FORBIDDEN = 1e6  # the cost of taking two people for one
+
+
+def track_people(
+    joints: np.ndarray,
+    frame: np.ndarray,
+    max_gap: int = 30,
+    max_distance: float = 0.6,
+    min_frames: int = 5,
+) -> np.ndarray:
+    r"""Tell which skeletons are of the same person, by where they are.
+
+    From frame to frame people are matched with those seen before so that the sum of distances
+    between poses is smallest. The distance is the mean over the joints that both have, in units of
+    the body's size (the diagonal of the box around it), and is measured from where the person
+    would be by now at the last velocity, so people keep their identity when they cross. Whoever
+    comes back after a gap is the same person if not too far away.
+
+    People seen in very few frames are mostly furniture or reflections, and are left out. If then
+    no frame has two people, all skeletons are of one person, however far they jump.
+
+    Args:
+        joints: Skeletons; a joint that is all zero is missing.
+        frame: Number of the frame of each.
+        max_gap: The most frames from one sight of a person to the next.
+        max_distance: The farthest, in body sizes, that a person gets from where they are expected
+            in the next frame. It grows with the square root of the number of frames, up to double.
+        min_frames: A person seen in fewer frames is left out, unless nobody is seen in more.
+
+    Shapes:
+        - **joints:** ``[D, V, C]``, the channels being coordinates
+        - **frame:** ``[D]``
+        - **output:** int64 ``[D]``, numbers from 0 by first appearance; -1 for who is left out
+
+    Raises:
+        ValueError: If a frame has more people than can be followed.
+    """
+    frame = np.asarray(frame)
+    order = np.argsort(frame, kind="stable")
+    numbers, starts, counts = np.unique(frame[order], return_index=True, return_counts=True)
+    if counts.max(initial=0) > MAX_PEOPLE:
+        raise ValueError(
+            f"frame {numbers[counts.argmax()]} has {counts.max()} people; at most {MAX_PEOPLE} can "
+            "be followed"
+        )
+    person = np.full(len(frame), -1, dtype=np.int64)
+    if counts.max(initial=0) == 1:
+        person[:] = 0
+        return person
+    num_people = 0
+    active: list[_Track] = []
+    for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+        poses = np.asarray(joints[group], dtype=np.float64)
+        seen = poses.any(axis=-1)
+        active = [track for track in active if number - track.frame <= max_gap]
+        cost = _costs(active, poses, seen, number, max_distance)
+        rows, columns = linear_sum_assignment(cost)
+        taken = cost[rows, columns] < FORBIDDEN
+        matched = dict(zip(columns[taken].tolist(), rows[taken].tolist(), strict=True))
+        before = list(active)
+        for place, detection in enumerate(group.tolist()):
+            if place in matched:
+                track = before[matched[place]]
+                track.update(poses[place], seen[place], number)
+            else:
+                track = _Track(num_people, poses[place], seen[place], number)
+                num_people += 1
+                active.append(track)
+            person[detection] = track.number
+    return _without_ghosts(person, frame, min_frames)
+
+
+class _Track:
+    """What is known of one person: where each joint was last seen, and how fast they move."""
+
+    def __init__(self, number: int, pose: np.ndarray, seen: np.ndarray, frame: int) -> None:
+        self.number, self.pose, self.seen, self.frame = number, pose, seen, frame
+        self.velocity = np.zeros(pose.shape[-1])
+        self.size = _size(pose, seen)
+
+    def update(self, pose: np.ndarray, seen: np.ndarray, frame: int) -> None:
+        both = self.seen & seen
+        if both.any():
+            moved = (pose[both] - self.pose[both]).mean(axis=0) / (frame - self.frame)
+            self.velocity = OLD * self.velocity + (1 - OLD) * moved
+        # A joint that is hidden now moves on with the body.
+        moved_on = self.pose + self.velocity * (frame - self.frame)
+        self.pose = np.where(seen[:, None], pose, moved_on)
+        self.seen = self.seen | seen
+        self.size = OLD * self.size + (1 - OLD) * _size(pose, seen)
+        self.frame = frame
+
+
+def _size(pose: np.ndarray, seen: np.ndarray) -> float:
+    return float(np.linalg.norm(np.ptp(pose[seen], axis=0))) if seen.any() else 0.0
+
+
+def _costs(
+    tracks: list[_Track], poses: np.ndarray, seen: np.ndarray, frame: int, max_distance: float
+) -> np.ndarray:
+    """Distances of poses ``[P, V, C]`` from where tracks would be by now, ``[tracks, P]``."""
+    costs = np.full((len(tracks), len(poses)), FORBIDDEN)
+    sizes = np.array([_size(pose, there) for pose, there in zip(poses, seen, strict=True)])
+    for row, track in enumerate(tracks):
+        gap = frame - track.frame
+        expected = track.pose + track.velocity * gap
+        both = seen & track.seen
+        gaps = np.linalg.norm(poses - expected, axis=-1)
+        distance = (gaps * both).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+        if not both.any(axis=1).all():  # no joint in common: compare the bodies' middles
+            middle = _middles(poses, seen) - _middles(expected[None], track.seen[None])
+            distance = np.where(both.any(axis=1), distance, np.linalg.norm(middle, axis=-1))
+        distance /= np.maximum(np.maximum(sizes, track.size), 1e-9)
+        near = distance <= max_distance * min(np.sqrt(gap), 2)
+        costs[row, near] = distance[near]
+    return costs
+
+
+def _middles(poses: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    total = (poses * seen[..., None]).sum(axis=1)
+    middles: np.ndarray = total / np.maximum(seen.sum(axis=1), 1)[:, None]
+    return middles
+
+
+def _without_ghosts(person: np.ndarray, frame: np.ndarray, min_frames: int) -> np.ndarray:
+    lengths = np.bincount(person)
+    keep = lengths >= min(min_frames, lengths.max())
+    person = np.where(keep[person], person, -1)
+    kept = person >= 0
+    if len(np.unique(frame[kept])) == kept.sum():
+        return np.where(kept, 0, -1)
+    renumbered = np.cumsum(keep) - 1
+    return np.where(kept, renumbered[person], -1)
+
+
+def order_by_motion(joints: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Numbers of the people, those that move most first.
+
+    Motion is the squared distance from the mean place of a joint, summed over joints and frames in
+    which the joint is there.
+
+    Args:
+        joints: Skeletons; a joint that is all zero is missing.
+        person: Number of the person that each is of.
+
+    Shapes:
+        - **joints:** ``[D, V, C]``, the channels being coordinates
+        - **person:** ``[D]``
+        - **output:** ``[number of people]``
+    """
+    numbers = np.unique(person)
+    motion = []
+    for number in numbers:
+        poses = np.asarray(joints[person == number], dtype=np.float64)
+        seen = poses.any(axis=-1, keepdims=True)
+        mean = poses.sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+        motion.append(float((np.square(poses - mean) * seen).sum()))
+    return numbers[np.argsort([-value for value in motion], kind="stable")]
