@@ -27,8 +27,8 @@ RATES = ("fps", "frame_rate", "frameRate", "ticksPerSecond")
 def matches(source: Source) -> bool:
     """33 landmarks a frame, in a table, JSON, or array ``[T, 33, 3 or 4]``."""
     if source.json is not None:
-        people = [p for frame in _frames(source.json)[:100] for p in _people(frame, True)]
-        return bool(people) and len(people[0]) == NUM_JOINTS
+        people = (person for frame in _frames(source.json) for person in _people(frame, True))
+        return len(next(people, [])) == NUM_JOINTS
     if source.array is not None:
         return _landmarks(source.array) is not None
     columns = read_columns(source)

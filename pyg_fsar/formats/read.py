@@ -109,9 +109,10 @@ def read_clip(
     _check_options(name, FORMATS[name], options)
     logger.info("%s is read as '%s'", path, name)
     try:
-        recording = FORMATS[name].read(source, **options)
-        _check_recording(recording)
-        bodies = _bodies(recording, people, retrack)
+        with np.errstate(all="ignore"):  # what overflows is infinite, and refused as that
+            recording = FORMATS[name].read(source, **options)
+            _check_recording(recording)
+            bodies = _bodies(recording, people, retrack)
     except PARSER_ERRORS as error:
         raise ValueError(_message(source, f"cannot be read as '{name}'", error)) from error
     layout = Skeleton.get(recording.skeleton)

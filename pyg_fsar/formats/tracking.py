@@ -55,9 +55,8 @@ def track_people(
             "be followed"
         )
     person = np.full(len(frame), -1, dtype=np.int64)
-    if counts.max(initial=0) == 1:
-        person[:] = 0
-        return person
+    if counts.max(initial=0) <= 1:
+        return np.zeros_like(person)
     num_people = 0
     active: list[_Track] = []
     for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
