@@ -11,8 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-__all__ = ["Skeleton"]
+__all__ = ["STRATEGIES", "Skeleton"]
 
+#: Partitions that :meth:`Skeleton.adjacency` takes.
 STRATEGIES = ("uniform", "distance", "spatial", "spatial_stgcn")
 
 

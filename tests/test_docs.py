@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import functools
 import importlib.util
 import inspect
 import json
@@ -17,10 +19,17 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+import torch_geometric
 
 import pyg_fsar
 from pyg_fsar import Skeleton
-from pyg_fsar.datasets import NTURGBD, UTDMHAD, KineticsSkeleton, write_ntu_skeleton
+from pyg_fsar.datasets import (
+    NTURGBD,
+    UTDMHAD,
+    FakeSkeletonDataset,
+    KineticsSkeleton,
+    write_ntu_skeleton,
+)
 from pyg_fsar.matching import MATCHERS
 
 ROOT = Path(__file__).parents[1]
@@ -97,12 +106,73 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         write_raw_data(tmp_path / "data")
     names: dict[str, object] = {"__name__": "__main__"}
     # What a page registers must not reach other tests.
-    with patch.dict(Skeleton._registry), patch.dict(MATCHERS):
+    with patch.dict(MATCHERS):
         for line, code in blocks(page, "python"):
             for pattern, small in TINY.items():
                 code = re.sub(pattern, small, code)
             # Empty lines before it make a traceback point into the page.
             exec(compile("\n" * (line - 1) + code, str(page), "exec"), names)
+
+
+# Modules whose docstrings have examples.
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "pyg_fsar").rglob("*.py"))
+    if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
+]
+
+
+def names_of_examples() -> dict[str, object]:
+    """What examples need not define: public names, and ordinary things to apply them to."""
+    public = {
+        name: getattr(module, name)
+        for module in map(importlib.import_module, SUBPACKAGES)
+        for name in module.__all__
+    }
+    dataset = FakeSkeletonDataset("ntu25", num_classes=5, clips_per_class=3)
+    clips = [dataset[number] for number in (0, 1, 3, 2, 4)]
+    skeleton = Skeleton.get("ntu25")
+    x = torch.randn(25, 3)
+    return public | {
+        "Path": Path,
+        "np": np,
+        "partial": functools.partial,
+        "torch": torch,
+        "torch_geometric": torch_geometric,
+        "SAGEConv": torch_geometric.nn.SAGEConv,
+        "criterion": torch.nn.functional.cross_entropy,
+        "skeleton": skeleton,
+        "data": torch_geometric.data.Data(
+            x=x,
+            edge_index=skeleton.edge_index(),
+            y=torch.arange(25),
+            batch=torch.zeros(25, dtype=torch.long),
+        ),
+        "x": x,
+        "conv": public["SpatialGraphConv"](3, 3),
+        "embeddings": torch.randn(4, 8, 25, 64),
+        "loss": torch.zeros(()),
+        "dataset": dataset,
+        # Two classes of the same motions as the queries, which come in the other order.
+        "clips": clips[:3],
+        "queries": clips[:2:-1],
+        "episode": public["Episode"].from_clips(dataset[::3], dataset[1::3]),
+        "model": public["FewShotModel"](torch.nn.Identity(), public["build_matcher"]("dtw")),
+    }
+
+
+@pytest.mark.parametrize("module_name", WITH_EXAMPLES)
+def test_examples_of_docstrings(
+    module_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(module_name)
+    names = vars(module) | names_of_examples()
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    report: list[str] = []
+    for example in doctest.DocTestFinder().find(module, module_name, extraglobs=names):
+        runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)
 
 
 def load_example(path: Path) -> ModuleType:

@@ -13,7 +13,7 @@ from pyg_fsar.visualization.style import SIDES, Clip, new_figure, to_bodies
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_skeleton_strip"]
+__all__ = ["View", "draw_bones", "extent", "plot_skeleton_strip", "side_handles"]
 
 # Layouts of 2D detectors, whose third channel is a score and no coordinate.
 PLANAR = ("coco17", "openpose18", "openpose25")
