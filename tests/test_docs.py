@@ -23,6 +23,7 @@ import torch_geometric
 
 import pyg_fsar
 from pyg_fsar import Skeleton
+from pyg_fsar.data import Episode
 from pyg_fsar.datasets import (
     NTURGBD,
     UTDMHAD,
@@ -30,7 +31,9 @@ from pyg_fsar.datasets import (
     KineticsSkeleton,
     write_ntu_skeleton,
 )
-from pyg_fsar.matching import MATCHERS
+from pyg_fsar.matching import MATCHERS, build_matcher
+from pyg_fsar.nn import FewShotModel, SpatialGraphConv
+from pyg_fsar.training import clip_transform
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -122,15 +125,16 @@ WITH_EXAMPLES = [
 ]
 
 
-def names_of_examples() -> dict[str, object]:
+def names_of_examples(module: ModuleType) -> dict[str, object]:
     """What examples need not define: public names, and ordinary things to apply them to."""
     public = {
-        name: getattr(module, name)
-        for module in map(importlib.import_module, SUBPACKAGES)
-        for name in module.__all__
+        name: getattr(subpackage, name)
+        for subpackage in map(importlib.import_module, ["pyg_fsar", *SUBPACKAGES])
+        for name in subpackage.__all__
     }
-    dataset = FakeSkeletonDataset("ntu25", num_classes=5, clips_per_class=3)
-    clips = [dataset[number] for number in (0, 1, 3, 2, 4)]
+    public |= vars(module)  # PairNorm is a layer in one module and a transform in another
+    dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+    clips = dataset.gather([0, 1, 3])
     skeleton = Skeleton.get("ntu25")
     x = torch.randn(25, 3)
     return public | {
@@ -149,15 +153,16 @@ def names_of_examples() -> dict[str, object]:
             batch=torch.zeros(25, dtype=torch.long),
         ),
         "x": x,
-        "conv": public["SpatialGraphConv"](3, 3),
+        "conv": SpatialGraphConv(3, 3),
         "embeddings": torch.randn(4, 8, 25, 64),
         "loss": torch.zeros(()),
         "dataset": dataset,
-        # Two classes of the same motions as the queries, which come in the other order.
-        "clips": clips[:3],
-        "queries": clips[:2:-1],
-        "episode": public["Episode"].from_clips(dataset[::3], dataset[1::3]),
-        "model": public["FewShotModel"](torch.nn.Identity(), public["build_matcher"]("dtw")),
+        "clips": clips,
+        "queries": [clips[2], clips[0]],
+        "episode": Episode.from_clips(
+            dataset.gather(range(0, 15, 3)), dataset.gather(range(1, 15, 3))
+        ),
+        "model": FewShotModel(torch.nn.Identity(), build_matcher("dtw")),
     }
 
 
@@ -167,7 +172,7 @@ def test_examples_of_docstrings(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(module_name)
-    names = vars(module) | names_of_examples()
+    names = names_of_examples(module)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     report: list[str] = []
     for example in doctest.DocTestFinder().find(module, module_name, extraglobs=names):

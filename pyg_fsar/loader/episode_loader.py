@@ -47,11 +47,12 @@ class EpisodeLoader(DataLoader):
         ``world_size`` and move episodes with ``Fabric.to_device`` instead.
 
     Example:
-        >>> loader = EpisodeLoader(dataset, n_way=5, k_shot=1, num_episodes=1000)
-        >>> for epoch in range(100):
+        >>> dataset = FakeSkeletonDataset("ntu25", clips_per_class=4)
+        >>> loader = EpisodeLoader(dataset, n_way=5, k_shot=1, n_query=2, num_episodes=3)
+        >>> for epoch in range(2):
         ...     loader.set_epoch(epoch)
         ...     for episode in loader:
-        ...         ...
+        ...         assert len(episode.query_y) == 10
     """
 
     def __init__(
