@@ -21,8 +21,8 @@ __all__ = ["EpisodeLoader"]
 class EpisodeLoader(DataLoader):
     r"""Loads the episodes that an :class:`EpisodeSampler` draws.
 
-    An episode with its random transforms depends on ``(seed, epoch, episode)`` alone: not on the
-    number of workers or ranks, nor on the global random state, which stays as it was.
+    An episode, including its random transforms, depends on ``(seed, epoch, episode)`` alone, not on
+    the number of workers or ranks, and leaves the global random state unchanged.
 
     Args:
         dataset: A dataset of this package, or any sequence of labelled
@@ -70,7 +70,7 @@ class EpisodeLoader(DataLoader):
         sampler = EpisodeSampler(
             _labels(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
         )
-        # A loader without a generator of its own draws from the global one at every iteration.
+        # Without its own generator, a loader draws from the global one at every iteration.
         kwargs.setdefault("generator", torch.Generator())
         super().__init__(
             _Episodes(dataset, n_way * k_shot, seed),  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ class EpisodeLoader(DataLoader):
 
 
 class _Episodes:
-    """A dataset of clips as the mapping from a list of clip numbers to their episode."""
+    """Maps a list of clip numbers to their episode."""
 
     def __init__(
         self, dataset: Dataset | Sequence[SkeletonSequence], num_support: int, seed: int
@@ -93,7 +93,7 @@ class _Episodes:
         self.dataset, self.num_support, self.seed = dataset, num_support, seed
 
     def __getitem__(self, numbers: list[int]) -> Episode:
-        # Workers know neither epoch nor episode number, but both are in the clips drawn.
+        # Workers know neither epoch nor episode number, but both determine the clips drawn.
         seed = int(np.random.SeedSequence((self.seed, *numbers)).generate_state(1)[0])
         with _seeded(seed):
             clips = _gather(self.dataset, numbers)
@@ -102,7 +102,7 @@ class _Episodes:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU generators that a transform may use, and put their states back at the end."""
+    """Seed the global CPU generators of torch, NumPy and Python, and restore them afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=()):
