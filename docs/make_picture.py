@@ -42,8 +42,8 @@ def draw() -> Figure:
     classifier = FewShotClassifier(FewShotModel(torch.nn.Identity(), matcher), prepare)
     classifier.fit(supports, range(CLASSES))
     found = int(classifier.predict([query])[0])
-    support, queries = (torch.cat([prepare(c).bodies for c in part]) for part in (supports, [query]))
-    distances = (-matcher(support, torch.arange(CLASSES), queries))[0].tolist()
+    bodies = torch.cat([prepare(clip).bodies for clip in (query, *supports)])
+    distances = (-matcher(bodies[1:], torch.arange(CLASSES), bodies[:1]))[0].tolist()
 
     figure = Figure(figsize=(10, 1.1 * (CLASSES + 1) + 0.4), facecolor="white")
     grid = figure.add_gridspec(

@@ -101,7 +101,8 @@ def write_raw_data(folder: Path) -> None:
     (folder / "train_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
 
 
-@pytest.mark.filterwarnings("ignore")  # such as of the broken file that there is on purpose
+# There is a broken file on purpose.
+@pytest.mark.filterwarnings("ignore:.* raw files or clips of .* were left out:UserWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -180,7 +181,7 @@ def test_examples_of_docstrings(
     assert not runner.failures, "".join(report)
 
 
-def load_example(path: Path) -> ModuleType:
+def load_script(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -201,7 +202,27 @@ def test_commands_exist(page: Path) -> None:
             if scripts:
                 assert (ROOT / scripts[0]).is_file(), line
             if scripts and scripts[0].startswith("examples/"):
-                load_example(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+                load_script(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+
+
+def test_results_of_the_readme_are_those_of_the_pages() -> None:
+    pages = (ROOT / "docs" / "source" / "results.rst").read_text()
+    results = (ROOT / "README.md").read_text().split("## Results")[1].split("## ")[0]
+    numbers = re.findall(r"\d+\.\d+", results)
+    assert len(numbers) >= 10
+    for number in numbers:
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", pages), number
+
+
+def test_picture_is_drawn(tmp_path: Path) -> None:
+    script = load_script(ROOT / "docs" / "make_picture.py")
+    script.main(tmp_path / "picture.png")
+    committed = script.PICTURE.read_bytes()
+    for picture in (committed, (tmp_path / "picture.png").read_bytes()):
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 200_000
+    text = str(script.PICTURE.relative_to(ROOT))
+    assert f"({text})" in (ROOT / "README.md").read_text()
 
 
 def test_listed_splits_are_those_of_the_code() -> None:

@@ -129,9 +129,9 @@ def root_name(node: ast.expr) -> str:
 def private_uses(source: str) -> Iterator[str]:
     """Names that belong to another module of the package, which that module does not offer.
 
-    These are names that are imported although ``__all__`` omits them, and attributes with a leading
-    underscore, unless the file defines such an attribute itself, inherits it (``self``, ``cls``), or
-    takes it from another library.
+    These are imported names that ``__all__`` omits, and attributes with a leading underscore,
+    unless the file defines such an attribute, inherits it (``self``, ``cls``), or takes it from
+    another library.
     """
     nodes = list(ast.walk(ast.parse(source)))
     foreign, defined = {"self", "cls"}, set()

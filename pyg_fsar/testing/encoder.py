@@ -47,9 +47,7 @@ def assert_encoder(
         assert out.size(1) > 0, "the encoder leaves no frame"
         expected = (3, out.size(1), num_joints, module.out_channels)
         assert out.shape == expected, f"expected output {list(expected)}, got {list(out.shape)}"
-        assert_same(
-            module(x[1:2]), out[1:2], "the embedding of a body depends on other bodies"
-        )
+        assert_same(module(x[1:2]), out[1:2], "the embedding of a body depends on other bodies")
 
     module.train()
     x[2] = 0
