@@ -52,7 +52,6 @@ KNOWN_USES: set[str] = {
     "tests/datasets/test_storage.py: pyg_fsar.datasets.storage.INFO",
     "tests/datasets/test_writing.py: pyg_fsar.datasets.storage.JOURNAL",
     "tests/datasets/test_writing.py: writer._explaining_full_disk",
-    "tests/examples/test_ablation.py: fitting._run_epoch",
     "tests/kernels/test_activation.py: activation._products",
     "tests/kernels/test_dispatch.py: dispatch._missing",
     "tests/kernels/test_graph_conv.py: module._backward",
