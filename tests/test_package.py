@@ -94,6 +94,26 @@ def test_version_is_cited() -> None:
     assert cited[1] == pyg_fsar.__version__
 
 
+def test_imports_go_up_the_list_of_the_design() -> None:
+    page = (ROOT / "docs" / "source" / "design.md").read_text()
+    order = re.findall(r"^    (\w+)(?:/|\.py) ", page, re.MULTILINE)
+    for path in sorted((ROOT / "pyg_fsar").rglob("*.py")):
+        parts = path.relative_to(ROOT / "pyg_fsar").with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        assert parts[0] in order, f"{parts[0]} is not in the list of docs/source/design.md"
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.ImportFrom) or node.module is None:
+                continue
+            package, *names = node.module.split(".")
+            # Of `from pyg_fsar import nn` the names are the modules.
+            names = names[:1] or [alias.name for alias in node.names]
+            for name in names if package == "pyg_fsar" else ():
+                if module_file(f"pyg_fsar.{name}") is not None:
+                    up = order.index(name) <= order.index(parts[0])
+                    assert up, f"{path.relative_to(ROOT)} imports {node.module}, which is below it"
+
+
 def public_names(module: str) -> set[str]:
     """What ``__all__`` of a module of the package lists."""
     path = module_file(module)
