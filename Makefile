@@ -34,7 +34,7 @@ floors: $(VENV)/base  ## Check the sources for Python 3.10 to 3.13
 	    echo "Python $$version"; \
 	    $(BIN)/mypy --python-version $$version || exit 1; \
 	    python$$version -c "" 2> /dev/null || { echo "not installed, so not compiled"; continue; }; \
-	    git ls-files "*.py" | python$$version -c "import sys; \
+	    find pyg_fsar examples benchmarks tests docs -name "*.py" | python$$version -c "import sys; \
 	        [compile(open(f, encoding='utf-8').read(), f, 'exec') for f in sys.stdin.read().split()]" \
 	        || exit 1; \
 	done
