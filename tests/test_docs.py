@@ -130,10 +130,11 @@ def names_of_examples(module: ModuleType) -> dict[str, object]:
     """What examples need not define: public names, and ordinary things to apply them to."""
     public = {
         name: getattr(subpackage, name)
-        for subpackage in map(importlib.import_module, ["pyg_fsar", *SUBPACKAGES])
+        # From the last to the first: where a transform has the name of a layer, it is the layer.
+        for subpackage in map(importlib.import_module, reversed(["pyg_fsar", *SUBPACKAGES]))
         for name in subpackage.__all__
     }
-    public |= vars(module)  # PairNorm is a layer in one module and a transform in another
+    public |= vars(module)
     dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
     clips = dataset.gather([0, 1, 3])
     skeleton = Skeleton.get("ntu25")
