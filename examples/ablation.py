@@ -4,11 +4,11 @@
     python examples/ablation.py --data utd --root DIR --table backbones
 
 trains every row of the tables once per seed and tests all on the same episodes. Each row and seed
-has a folder of its own, and the same command goes on where it was interrupted, by whatever. The
-table stands in ``results.md`` and is printed.
+has its own folder, and the same command resumes after an interruption. The table is printed and
+written to ``results.md``.
 
-The budget is small unless options say otherwise: 200 training episodes, and encoders of 4 blocks
-with temporal kernels of 3 frames where they have the choice.
+The default budget is small: 200 training episodes, and, for encoders with these options, 4 blocks
+with temporal kernels of 3 frames.
 """
 
 import json
@@ -39,7 +39,7 @@ from pyg_fsar.training import (
     load_checkpoint,
 )
 
-# Each row: what it changes of the options. The first row is what others are compared with.
+# Each row: the options that it changes. The others are compared with the first row.
 TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "strategies": {
         "none, soft-DTW": {"spatial": "none"},
@@ -128,7 +128,7 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
 
 
 def load(options: Namespace, split: str) -> SkeletonDataset:
-    # The mean pose says more of the person than of the action, see docs/source/datasets.rst.
+    # The mean pose depends on the person more than on the action, see docs/source/datasets.rst.
     transform: BaseTransform = clip_transform(
         options.num_frames, train=split == "train", motion_only=True
     )
@@ -156,7 +156,7 @@ def data_settings(options: Namespace) -> dict[str, Any]:
 
 
 def train_row(options: Namespace, row: str, seed: int) -> None:
-    """Train and test one row with one seed, unless that was done before."""
+    """Train and test one row with one seed."""
     folder = folder_of(options, row, seed)
     training, model_options = described(options, row, seed)
     settings = {**asdict(model_options), **data_settings(options)}
@@ -187,7 +187,7 @@ def train_row(options: Namespace, row: str, seed: int) -> None:
 
 
 def finished(options: Namespace, row: str, seed: int) -> dict[str, Any] | None:
-    """Outcome of a row and seed if it is there, which must be of the same settings."""
+    """Outcome of a finished row and seed, which must have the same settings."""
     path = folder_of(options, row, seed) / "result.json"
     if not path.is_file():
         return None
@@ -210,7 +210,7 @@ def train_rows(options: Namespace, cells: Sequence[tuple[str, int]]) -> None:
         for row, seed in cells:
             train_row(options, row, seed)
         return
-    # Bars of several processes would write over each other.
+    # Progress bars of several processes would overwrite each other.
     os.environ["TQDM_DISABLE"] = "1"
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     with ProcessPoolExecutor(
@@ -221,7 +221,7 @@ def train_rows(options: Namespace, cells: Sequence[tuple[str, int]]) -> None:
 
 
 def table_rows(options: Namespace, rows: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """One line per row: means over seeds, and the difference to the first row in pairs."""
+    """One line per row: means over seeds, and the paired difference to the first row."""
     reference: torch.Tensor | None = None
     for row in rows:
         outcomes = [o for seed in options.seeds if (o := finished(options, row, seed))]
@@ -242,7 +242,7 @@ def table_rows(options: Namespace, rows: Sequence[str]) -> Iterator[Mapping[str,
         elif reference is not None and len(reference) == len(accuracies):
             gain, margin = mean_confidence_interval((accuracies - reference).mean(dim=0))
             line[f"gain over {rows[0]}"] = f"{gain:+.2f} ± {margin:.2f}"
-            # The interval is over episodes and knows nothing of seeds.
+            # The interval is over episodes, not over seeds.
             better = int((spread > reference.mean(dim=1)).sum())
             line["better in"] = f"{better} of {len(spread)} seeds"
         for measure, form in {

@@ -1,4 +1,4 @@
-"""Parts of this package among ordinary PyG: PyG's models as encoders, and a rank loss in a PyG net.
+"""Combinations with PyG: its models as encoders, and a rank loss in a PyG network.
 
     python examples/compose_pyg.py                  # everything generated, about a minute on CPU
     python examples/compose_pyg.py --root DIR       # UTD-MHAD in place of generated motions
@@ -90,7 +90,7 @@ def few_shot_rows(options: Namespace, fabric: Fabric) -> Iterator[dict[str, str]
 
 
 class NodeClassifier(nn.Module):
-    """Graph convolutions that are too many for a small graph, so that its nodes become alike."""
+    """A network that is too deep for a small graph, so that it over-smooths."""
 
     def __init__(self, channels: int = 32) -> None:
         super().__init__()

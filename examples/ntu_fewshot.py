@@ -1,4 +1,4 @@
-"""Few-shot action recognition on NTU RGB+D 120, or on generated motions where there is no data.
+"""Few-shot action recognition on NTU RGB+D 120, or on generated motions without ``--root``.
 
 For example:
 
@@ -23,7 +23,7 @@ from pyg_fsar.training import (
     run,
 )
 
-# What a few minutes on two cores allow; with --root the defaults are the paper's.
+# A few minutes on two cores; with --root the defaults are those of the paper.
 DEMO = {
     "epochs": 4,
     "train_episodes": 20,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     training, model = (kind.from_arguments(options) for kind in (TrainingOptions, ModelOptions))
     fabric = launch(training)
-    # One process makes the store, the others then find it made.
+    # One process makes the store before the others open it.
     with fabric.rank_zero_first():
         train, val, test = (load(options, split) for split in ("train", "val", "test"))
     data = "GENERATED motions" if options.root is None else f"NTU RGB+D ({options.protocol})"

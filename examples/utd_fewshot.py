@@ -3,8 +3,8 @@
     python examples/utd_fewshot.py --root DIR
 
 trains once per seed and tests on the same episodes as the baselines, which compare frames without
-and with time warping: raw frames; frames that are centred, turned and scaled; and these without
-the mean pose, which is what the trained model gets.
+and with time warping: raw frames; frames that are centred, turned and scaled; and these less their
+mean pose, which is also the input of the trained model.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
     TrainingOptions.add_arguments(
         parser, epochs=10, train_episodes=20, val_episodes=300, test_runs=4, scheduler="cosine"
     )
-    # With 15 classes to learn from, a larger model only learns these by heart.
+    # With 15 training classes, a larger model overfits.
     ModelOptions.add_arguments(parser, blocks=2, kernel_size=3, input_norm="channel")
     return parser.parse_args(arguments)
 

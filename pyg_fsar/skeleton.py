@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Skeleton"]
+__all__ = ["STRATEGIES", "Skeleton"]
 
+#: Partitions that :meth:`Skeleton.adjacency` takes.
 STRATEGIES = ("uniform", "distance", "spatial", "spatial_stgcn")
 
 

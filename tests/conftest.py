@@ -22,7 +22,7 @@ def _seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
+def _own_skeletons() -> Iterator[None]:
     """No test sees the skeletons that another has registered."""
     with patch.dict(Skeleton._registry):
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import functools
 import importlib.util
 import inspect
 import json
@@ -17,11 +19,21 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+import torch_geometric
 
 import pyg_fsar
-from pyg_fsar import Skeleton
-from pyg_fsar.datasets import NTURGBD, UTDMHAD, KineticsSkeleton, write_ntu_skeleton
-from pyg_fsar.matching import MATCHERS
+from pyg_fsar import FewShotModel, Skeleton
+from pyg_fsar.data import Episode
+from pyg_fsar.datasets import (
+    NTURGBD,
+    UTDMHAD,
+    FakeSkeletonDataset,
+    KineticsSkeleton,
+    write_ntu_skeleton,
+)
+from pyg_fsar.matching import MATCHERS, build_matcher
+from pyg_fsar.nn import SpatialGraphConv
+from pyg_fsar.training import clip_transform
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -89,7 +101,8 @@ def write_raw_data(folder: Path) -> None:
     (folder / "train_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
 
 
-@pytest.mark.filterwarnings("ignore")  # such as of the broken file that there is on purpose
+# There is a broken file on purpose.
+@pytest.mark.filterwarnings("ignore:.* raw files or clips of .* were left out:UserWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -97,7 +110,7 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         write_raw_data(tmp_path / "data")
     names: dict[str, object] = {"__name__": "__main__"}
     # What a page registers must not reach other tests.
-    with patch.dict(Skeleton._registry), patch.dict(MATCHERS):
+    with patch.dict(MATCHERS):
         for line, code in blocks(page, "python"):
             for pattern, small in TINY.items():
                 code = re.sub(pattern, small, code)
@@ -105,7 +118,71 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             exec(compile("\n" * (line - 1) + code, str(page), "exec"), names)
 
 
-def load_example(path: Path) -> ModuleType:
+# Modules whose docstrings have examples.
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "pyg_fsar").rglob("*.py"))
+    if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
+]
+
+
+def names_of_examples(module: ModuleType) -> dict[str, object]:
+    """What examples need not define: public names, and ordinary things to apply them to."""
+    public = {
+        name: getattr(subpackage, name)
+        # From the last to the first: where a transform has the name of a layer, it is the layer.
+        for subpackage in map(importlib.import_module, reversed(["pyg_fsar", *SUBPACKAGES]))
+        for name in subpackage.__all__
+    }
+    public |= vars(module)
+    dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+    clips = dataset.gather([0, 1, 3])
+    skeleton = Skeleton.get("ntu25")
+    x = torch.randn(25, 3)
+    return public | {
+        "Path": Path,
+        "np": np,
+        "partial": functools.partial,
+        "torch": torch,
+        "torch_geometric": torch_geometric,
+        "SAGEConv": torch_geometric.nn.SAGEConv,
+        "criterion": torch.nn.functional.cross_entropy,
+        "skeleton": skeleton,
+        "data": torch_geometric.data.Data(
+            x=x,
+            edge_index=skeleton.edge_index(),
+            y=torch.arange(25),
+            batch=torch.zeros(25, dtype=torch.long),
+        ),
+        "x": x,
+        "conv": SpatialGraphConv(3, 3),
+        "embeddings": torch.randn(4, 8, 25, 64),
+        "loss": torch.zeros(()),
+        "dataset": dataset,
+        "clips": clips,
+        "queries": [clips[2], clips[0]],
+        "episode": Episode.from_clips(
+            dataset.gather(range(0, 15, 3)), dataset.gather(range(1, 15, 3))
+        ),
+        "model": FewShotModel(torch.nn.Identity(), build_matcher("dtw")),
+    }
+
+
+@pytest.mark.parametrize("module_name", WITH_EXAMPLES)
+def test_examples_of_docstrings(
+    module_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(module_name)
+    names = names_of_examples(module)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    report: list[str] = []
+    for example in doctest.DocTestFinder().find(module, module_name, extraglobs=names):
+        runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def load_script(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -126,7 +203,27 @@ def test_commands_exist(page: Path) -> None:
             if scripts:
                 assert (ROOT / scripts[0]).is_file(), line
             if scripts and scripts[0].startswith("examples/"):
-                load_example(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+                load_script(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+
+
+def test_results_of_the_readme_are_those_of_the_pages() -> None:
+    pages = (ROOT / "docs" / "source" / "results.rst").read_text()
+    results = (ROOT / "README.md").read_text().split("## Results")[1].split("## ")[0]
+    numbers = re.findall(r"\d+\.\d+", results)
+    assert len(numbers) >= 10
+    for number in numbers:
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", pages), number
+
+
+def test_picture_is_drawn(tmp_path: Path) -> None:
+    script = load_script(ROOT / "docs" / "make_picture.py")
+    script.main(tmp_path / "picture.png")
+    committed = script.PICTURE.read_bytes()
+    for picture in (committed, (tmp_path / "picture.png").read_bytes()):
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 200_000
+    text = str(script.PICTURE.relative_to(ROOT))
+    assert f"({text})" in (ROOT / "README.md").read_text()
 
 
 def test_listed_splits_are_those_of_the_code() -> None:

@@ -387,7 +387,11 @@ class SkeletonDataset(Dataset):
         try:
             for clip in self.read_raw(source):
                 try:
-                    yield clip if isinstance(clip, str) else check_clip(clip, self._layout, num_classes)
+                    yield (
+                        clip
+                        if isinstance(clip, str)
+                        else check_clip(clip, self._layout, num_classes)
+                    )
                 except (*BROKEN, TypeError) as error:
                     yield shorten(error, 300)
         except BROKEN as error:

@@ -49,7 +49,9 @@ def marker_recording(
     """
     if scale is None:
         if unit.strip().lower() not in LENGTHS:
-            raise ValueError(f"its unit of length is '{unit.strip()[:20]}'; give scale=METRES_PER_UNIT")
+            raise ValueError(
+                f"its unit of length is '{unit.strip()[:20]}'; give scale=METRES_PER_UNIT"
+            )
         scale = LENGTHS[unit.strip().lower()]
     if not 0 < scale < np.inf:
         raise ValueError(f"scale must be a positive number of metres, got {scale}")

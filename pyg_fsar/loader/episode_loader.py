@@ -20,8 +20,8 @@ __all__ = ["EpisodeLoader"]
 class EpisodeLoader(DataLoader):
     r"""Loads the episodes that an :class:`EpisodeSampler` draws.
 
-    An episode with its random transforms depends on ``(seed, epoch, episode)`` alone: not on the
-    number of workers or ranks, nor on the global random state, which stays as it was.
+    An episode, including its random transforms, depends on ``(seed, epoch, episode)`` alone, not on
+    the number of workers or ranks, and leaves the global random state unchanged.
 
     Args:
         dataset: A dataset of this package, or any sequence of labelled
@@ -46,11 +46,12 @@ class EpisodeLoader(DataLoader):
         ``world_size`` and move episodes with ``Fabric.to_device`` instead.
 
     Example:
-        >>> loader = EpisodeLoader(dataset, n_way=5, k_shot=1, num_episodes=1000)
-        >>> for epoch in range(100):
+        >>> dataset = FakeSkeletonDataset("ntu25", clips_per_class=4)
+        >>> loader = EpisodeLoader(dataset, n_way=5, k_shot=1, n_query=2, num_episodes=3)
+        >>> for epoch in range(2):
         ...     loader.set_epoch(epoch)
         ...     for episode in loader:
-        ...         ...
+        ...         assert len(episode.query_y) == 10
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class EpisodeLoader(DataLoader):
         sampler = EpisodeSampler(
             labels_of(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
         )
-        # A loader without a generator of its own draws from the global one at every iteration.
+        # Without its own generator, a loader draws from the global one at every iteration.
         kwargs.setdefault("generator", torch.Generator())
         super().__init__(
             _Episodes(dataset, n_way * k_shot, seed),  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ class EpisodeLoader(DataLoader):
 
 
 class _Episodes:
-    """A dataset of clips as the mapping from a list of clip numbers to their episode."""
+    """Maps a list of clip numbers to their episode."""
 
     def __init__(
         self, dataset: Dataset | Sequence[SkeletonSequence], num_support: int, seed: int
@@ -91,7 +92,7 @@ class _Episodes:
         self.dataset, self.num_support, self.seed = dataset, num_support, seed
 
     def __getitem__(self, numbers: list[int]) -> Episode:
-        # Workers know neither epoch nor episode number, but both are in the clips drawn.
+        # Workers know neither epoch nor episode number, but both determine the clips drawn.
         seed = int(np.random.SeedSequence((self.seed, *numbers)).generate_state(1)[0])
         with _seeded(seed):
             clips = gather_clips(self.dataset, numbers)
@@ -100,7 +101,7 @@ class _Episodes:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU generators that a transform may use, and put their states back at the end."""
+    """Seed the global CPU generators of torch, NumPy and Python, and restore them afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=()):

@@ -71,7 +71,7 @@ class EpisodeSampler(Sampler[list[int]]):
         return len(self._episode_numbers)
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch = self.epoch  # an epoch once begun is finished, whatever set_epoch says meanwhile
+        epoch = self.epoch  # set_epoch does not affect an iteration that has begun
         for episode in self._episode_numbers:
             yield self._draw(np.random.default_rng((self.seed, epoch, episode)))
 

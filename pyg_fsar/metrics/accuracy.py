@@ -53,7 +53,7 @@ def mean_confidence_interval(
 
     By the normal approximation, which the few-shot literature reports: :math:`z \, s / \sqrt{n}`
     with :math:`s` the sample standard deviation and :math:`z = 1.96` for 95 %. Values are taken as
-    independent; for few of them, say below 30, the interval is too narrow.
+    independent; for fewer than about 30, the interval is too narrow.
 
     Args:
         values: One number per episode, such as its accuracy.

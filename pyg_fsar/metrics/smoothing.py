@@ -1,4 +1,4 @@
-"""How alike the joints of a frame have become.
+"""Measures of over-smoothing: how similar the joints of a frame are.
 
 All measures take the joints of any number of frames and give one value per frame.
 """
@@ -24,7 +24,7 @@ def cosine_similarity_map(x: Tensor) -> Tensor:
     r"""Cosine similarity of every two joints, averaged over all frames.
 
     The heatmap by which Ma et al. (ECCV 2022) show over-smoothing. A joint that is all zero is
-    similar to none.
+    similar to no other.
 
     Shapes:
         - **x:** :math:`(*, V, C)`
@@ -38,7 +38,7 @@ def mean_average_distance(x: Tensor) -> Tensor:
     r"""Mean of :math:`1 - \cos` over all pairs of different joints, after "Measuring and Relieving
     the Over-smoothing Problem for Graph Neural Networks" (AAAI 2020).
 
-    0 if all joints point the same way.
+    0 if the features of all joints have the same direction.
 
     Shapes:
         - **x:** :math:`(*, V, C)` with at least two joints
@@ -64,7 +64,7 @@ def dirichlet_energy(x: Tensor, adj: Tensor | Skeleton | str) -> Tensor:
 
     Args:
         x: Joint features.
-        adj: Adjacency; or a skeleton or its name, each bone of which weighs 1.
+        adj: Adjacency; or a skeleton or its name, whose bones have weight 1.
 
     Shapes:
         - **x:** :math:`(*, V, C)`
@@ -117,8 +117,8 @@ def effective_rank(x: Tensor) -> Tensor:
     _check(x)
     values = torch.linalg.svdvals(x)
     total = values.sum(dim=-1, keepdim=True)
-    shares = values / torch.where(total > 0, total, 1)
-    entropy = -torch.xlogy(shares, shares).sum(dim=-1)
+    fractions = values / torch.where(total > 0, total, 1)
+    entropy = -torch.xlogy(fractions, fractions).sum(dim=-1)
     return torch.where(total.squeeze(-1) > 0, entropy.exp(), 0)
 
 

@@ -1,4 +1,4 @@
-"""Assertions of what every encoder, matcher and transform must satisfy, and sample files."""
+"""Assertions of the contracts of encoders, matchers and transforms, and sample files."""
 
 from pyg_fsar.testing.encoder import assert_encoder
 from pyg_fsar.testing.matcher import assert_matcher

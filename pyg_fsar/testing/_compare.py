@@ -1,4 +1,4 @@
-"""Comparison with room for rounding, and a sentence on what a difference means."""
+"""Comparison up to rounding errors, with a message that explains a difference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["assert_same"]
 
 
 def assert_same(actual: Tensor, expected: Tensor, meaning: str) -> None:
-    """Assert equality up to sums taken in another order, as another batch size brings about."""
+    """Assert equality up to the order of summation, which depends on the batch size."""
     room = 30 * torch.finfo(expected.dtype).eps ** 0.75
     scale = 1 + float(expected.detach().abs().max())
     assert_close(

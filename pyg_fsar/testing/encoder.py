@@ -1,4 +1,4 @@
-"""What every encoder must satisfy."""
+"""The contract of encoders."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def assert_encoder(
     """Assert that a module is an encoder as :class:`~pyg_fsar.nn.FewShotModel` expects it.
 
     It must map ``[B, T, V, C]`` to ``[B, T', V, C']`` with ``C = encoder.in_channels`` and
-    ``C' = encoder.out_channels``; in evaluation mode, encode each body whatever the others are, and
-    each frame whatever the others are if it says ``mixes_frames = False``; and in training mode,
-    give finite gradients to the input and to every parameter, also where a body is all zero. The
-    encoder itself stays as it is.
+    ``C' = encoder.out_channels``; in evaluation mode, encode each body independently of the others,
+    and each frame independently of the others if ``mixes_frames`` is False; and in training mode,
+    give finite gradients for the input and every parameter, even if a body is all zero. The encoder
+    itself is not modified.
 
     Args:
         encoder: The module.
@@ -48,9 +48,7 @@ def assert_encoder(
         assert out.size(1) > 0, "the encoder leaves no frame"
         expected = (3, out.size(1), num_joints, module.out_channels)
         assert out.shape == expected, f"expected output {list(expected)}, got {list(out.shape)}"
-        assert_same(
-            module(x[1:2]), out[1:2], "what the encoder makes of a body depends on other bodies"
-        )
+        assert_same(module(x[1:2]), out[1:2], "the embedding of a body depends on other bodies")
         if not getattr(module, "mixes_frames", True):
             _assert_encodes_frames_apart(module, x[:1], out[:1])
 

@@ -1,4 +1,4 @@
-"""What every matcher must satisfy."""
+"""The contract of matchers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def assert_matcher(
 ) -> None:
     """Assert that a module is a matcher as :class:`~pyg_fsar.nn.FewShotModel` expects it.
 
-    From support clips, their classes and query clips it must give finite logits ``[Q, N]``, which
-    follow any new order of the queries or numbering of the classes, do not notice the order of the
-    support clips, and are those of each query on its own; ignore frames beyond the lengths; and
-    give finite gradients to both kinds of clip. The matcher itself stays as it is.
+    From support clips, their classes and query clips it must give finite logits ``[Q, N]`` that are
+    equivariant to the order of the queries and the numbering of the classes, invariant to the order
+    of the support clips, and independent of other queries; it must ignore frames beyond the lengths
+    and give finite gradients for support and query. The matcher itself is not modified.
 
     Args:
         matcher: The module.
         num_joints: Number of joints to try it with.
         channels: Size of each joint.
         num_frames: Number of frames.
-        lengths: Also try clips of different lengths, which matchers that do not warp refuse.
+        lengths: Also try clips of different lengths; False for matchers that refuse these.
 
     Raises:
         AssertionError: If it does not satisfy one of these, telling which.

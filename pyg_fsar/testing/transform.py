@@ -1,4 +1,4 @@
-"""What every transform must satisfy."""
+"""The contract of transforms."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def assert_transform(
     transform: Callable[[SkeletonSequence], SkeletonSequence],
     clip: SkeletonSequence | None = None,
 ) -> None:
-    """Assert that a transform of clips keeps the rules that datasets and loaders rely on.
+    """Assert that a transform of clips keeps the contract that datasets and loaders rely on.
 
-    It must leave its input as it was; give a valid clip with finite values and the joints of its
-    layout; keep label and name; and draw random numbers from torch's global generator only, so that
-    one seed gives one result.
+    It must not modify its input; must return a valid clip with finite values and the joints of its
+    layout; must keep label and name; and must draw random numbers from torch's global generator
+    only, so that one seed gives one result.
 
     Args:
         transform: The transform.

@@ -1,4 +1,4 @@
-"""Which frame of a query meets which frame of its support."""
+"""Alignment of the frames of a query with those of a support clip."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_alignment"]
 
-# Inches: the longer and the least side of the matrix, the tallest body, the room around bodies, and
-# the room for ticks and labels.
+# Inches: longer side and minimum side of the matrix, tallest body, space around bodies, and space
+# for ticks and labels.
 MATRIX, LEAST, TALLEST, GAP, MARGIN = 4.6, 1.8, 1.3, 0.15, 0.85
 
 
 class Strip(NamedTuple):
-    """Skeletons that stand along one axis of the matrix."""
+    """Skeletons along one axis of the matrix."""
 
     points: np.ndarray  # [M, K, V, 2] in inches around the middle of each frame
     positions: np.ndarray  # [K] rows or columns of the matrix
@@ -48,11 +48,11 @@ def plot_alignment(
     view: tuple[int, int] | None = None,
     title: str | None = None,
 ) -> Figure:
-    r"""Frame costs of a query and a support clip, how they are aligned, and, where clips are given,
-    their skeletons along the axes. Dotted lines lead from a drawn query frame to its match.
+    r"""Frame costs of a query and a support clip, their alignment, and, if clips are given, their
+    skeletons along the axes. Dotted lines lead from each drawn query frame to its match.
 
-    Clips may be longer than the cost matrix, as the input of an encoder is longer than its output:
-    a row then shows the frame in the middle of those it stands for.
+    Clips may be longer than the cost matrix, as the input of an encoder is longer than its output.
+    A row then shows the middle one of the frames that it represents.
 
     Args:
         cost: Frame costs.
@@ -87,7 +87,7 @@ def plot_alignment(
         alignment = dtw_path(torch.as_tensor(cost))
     drawn = _check_alignment(to_numpy(alignment), costs.shape)
 
-    # In inches; a matrix of few rows or columns must still leave room for its labels.
+    # In inches; a matrix of few rows or columns must still leave space for its labels.
     height, width = np.maximum(LEAST, MATRIX / max(costs.shape) * np.array(costs.shape))
     rows, columns = _strips(
         (query, support), costs.shape, (height, width), num_frames, skeleton, view
@@ -124,7 +124,7 @@ def plot_alignment(
 
 
 def _check_alignment(alignment: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The alignment as it is, once it is known to be a path or weights of that matrix."""
+    """Check that the alignment is a path or weights of that matrix, and return it."""
     if np.issubdtype(alignment.dtype, np.integer):
         if alignment.ndim != 2 or alignment.shape[1] != 2 or not len(alignment):
             raise ValueError(f"a path is [L, 2] pairs of frames, got shape {alignment.shape}")
@@ -146,7 +146,7 @@ def _strips(
     skeleton: str | Skeleton | None,
     view: tuple[int, int] | None,
 ) -> list[Strip | None]:
-    """Query and support as strips of one scale and, as far as they share it, one view."""
+    """Query and support as strips of one scale and, if both have it, one view."""
     strips: list[Strip | None] = []
     for clip, length in zip(clips, lengths, strict=True):
         if clip is None:
@@ -171,7 +171,7 @@ def _strips(
 
 
 def _evenly(length: int, count: int) -> np.ndarray:
-    """At most ``count`` row or column numbers with equal gaps, in the middle of ``length``."""
+    """At most ``count`` row or column numbers with equal spacing, centred within ``length``."""
     if count < 1:
         raise ValueError(f"num_frames must be at least 1, got {count}")
     positions = np.arange(0, length, -(-length // count))
@@ -188,7 +188,7 @@ def _draw_strip(ax: Axes, strip: Strip, scale: np.ndarray, axis: int) -> None:
 
 
 def _draw_alignment(ax: Axes, alignment: np.ndarray, cell: float) -> None:
-    """A path as a line, weights as dots by their area; ``cell`` is a cell's size in points."""
+    """A path as a line, weights as the areas of dots; ``cell`` is a cell's size in points."""
     from matplotlib.patheffects import Normal, Stroke
 
     if np.issubdtype(alignment.dtype, np.integer):
@@ -211,7 +211,7 @@ def _draw_alignment(ax: Axes, alignment: np.ndarray, cell: float) -> None:
 
 
 def _draw_guides(ax: Axes, alignment: np.ndarray, rows: np.ndarray, to_top: bool) -> None:
-    """Lead each drawn query frame to its match, and on to the support above."""
+    """Dotted lines from each drawn query frame to its match, and on to the support above."""
     for row in rows:
         if np.issubdtype(alignment.dtype, np.integer):
             columns = alignment[alignment[:, 0] == row, 1]

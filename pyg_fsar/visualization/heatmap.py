@@ -1,4 +1,4 @@
-"""Similarity of a skeleton's joints, which shows how far an encoder has smoothed them."""
+"""Similarity of a skeleton's joints, which shows over-smoothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plot_joint_similarity(
     "Learning Spatial-Preserved Skeleton Representations for Few-Shot Action Recognition"
     (ECCV 2022).
 
-    An encoder that smooths the joints away gives a panel of one colour.
+    An encoder that over-smooths gives a panel of one colour.
 
     Args:
         x: Features of one frame, or of several whose similarities are averaged; or a mapping from

@@ -13,9 +13,9 @@ from pyg_fsar.visualization.style import SIDES, Clip, new_figure, to_bodies
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_skeleton_strip"]
+__all__ = ["View", "draw_bones", "extent", "plot_skeleton_strip", "side_handles"]
 
-# Layouts of 2D detectors, whose third channel is a score and no coordinate.
+# Layouts of 2D detectors, whose third channel is a score and not a coordinate.
 PLANAR = ("coco17", "openpose18", "openpose25")
 
 
@@ -31,9 +31,9 @@ def plot_skeleton_strip(
 ) -> Axes:
     r"""Draw evenly spaced frames of a clip side by side, seen from one direction.
 
-    Bodies stand upright whichever way the coordinates point: the vertical axis is the one along
-    which heads and legs lie farthest apart, the horizontal one that of the larger extent of the
-    other two. Missing joints (all zero) and their bones are left out. Further bodies are paler.
+    Bodies stand upright for any coordinate convention: the vertical axis is the one along which
+    heads and legs are farthest apart, the horizontal axis the one with the larger extent of the
+    other two. Missing joints (all zero) and their bones are omitted. Further bodies are paler.
 
     Args:
         clip: A clip, or its bodies.
@@ -98,7 +98,7 @@ class View:
 
     @classmethod
     def of(cls, bodies: np.ndarray, layout: Skeleton, view: tuple[int, int] | None) -> View:
-        """The view asked for, or the one in which a clip shows the most."""
+        """The given view, or the one with the largest extent of the body."""
         channels = 2 if layout.name in PLANAR else min(bodies.shape[-1], 3)
         if view is not None and not (len(set(view)) == 2 and set(view) <= set(range(channels))):
             raise ValueError(f"view must be two different coordinates of 0..{channels - 1}")
@@ -136,18 +136,19 @@ class View:
 
 
 def present(bodies: np.ndarray, layout: Skeleton) -> np.ndarray:
-    """Which joints are there, ``[M, T, V]``: not NaN, and not all zero.
+    """Mask ``[M, T, V]`` of the joints that are present: not NaN, and not all zero.
 
-    A joint of the trunk at the origin, with others around it, is one the clip was centred on.
+    A joint of the trunk that is at the origin and surrounded by others is present: the clip was
+    centred on it.
     """
     finite = np.isfinite(bodies).all(-1)
-    there = finite & (bodies != 0).any(-1)
-    low = np.where(there[..., None], bodies, np.inf).min(2)
-    high = np.where(there[..., None], bodies, -np.inf).max(2)
+    nonzero = finite & (bodies != 0).any(-1)
+    low = np.where(nonzero[..., None], bodies, np.inf).min(2)
+    high = np.where(nonzero[..., None], bodies, -np.inf).max(2)
     surrounded = ((low <= 0) & (high >= 0)).all(-1)
     paired = {joint for pair in layout.pairs for joint in pair}
     trunk = np.array([joint not in paired for joint in range(layout.num_joints)])
-    return there | (finite & surrounded[..., None] & trunk)
+    return nonzero | (finite & surrounded[..., None] & trunk)
 
 
 def spread(total: int, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Colours, figures and input handling that all pictures share."""
+"""Colours, figures and input checks of all pictures."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["SIDES", "Clip", "new_figure", "to_bodies", "to_numpy"]
 
-#: What can be drawn as a skeleton: a clip, or bodies ``[M, T, V, C]``, or one body ``[T, V, C]``.
+#: Input that can be drawn: a clip, bodies ``[M, T, V, C]``, or one body ``[T, V, C]``.
 Clip = SkeletonSequence | Tensor | np.ndarray
 
-#: Colours of Okabe and Ito, distinct also to the colour-blind and in grey print.
+#: Colours of Okabe and Ito, which are distinct for colour-blind readers and in grey print.
 SIDES = {"left": "#0072B2", "right": "#D55E00", "trunk": "#3D3D3D"}
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
-    """A figure in inches that pyplot does not know: nothing global changes or stays open.
+    """A figure in inches that is not managed by pyplot, so that no global state changes.
 
     Raises:
         ImportError: If matplotlib is missing.

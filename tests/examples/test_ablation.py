@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from pyg_fsar.loader import EpisodeLoader
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = "--data generated --accelerator cpu --blocks 2 --num-frames 8 --n-query 2 --epochs 2"
 TINY = f"{TINY} --train-episodes 2 --val-episodes 3 --test-episodes 5 --test-runs 2".split()
@@ -89,16 +91,14 @@ def test_rows_are_taken_up(ablation, tmp_path, capsys):
 
 def test_interrupted_in_the_middle_of_a_row(ablation, tmp_path, monkeypatch):
     run(ablation, tmp_path / "whole", rows=ROWS[:1])
-    # The package exports a function of the same name.
-    fitting = importlib.import_module("pyg_fsar.training.fit")
-    run_epoch = fitting._run_epoch
+    set_epoch = EpisodeLoader.set_epoch
 
-    def interrupted(*args):
-        if args[-1] == 1:
+    def interrupted(loader, epoch):
+        if epoch == 1:
             raise KeyboardInterrupt
-        return run_epoch(*args)
+        set_epoch(loader, epoch)
 
-    monkeypatch.setattr(fitting, "_run_epoch", interrupted)
+    monkeypatch.setattr(EpisodeLoader, "set_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(ablation, tmp_path / "parts", rows=ROWS[:1])
     assert not outcomes(tmp_path / "parts")

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import pyg_fsar
-from pyg_fsar import FewShotClassifier, Skeleton
+from pyg_fsar import FewShotClassifier, FewShotModel, Skeleton
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.nn import STGCN, FewShotModel, MultiStream, PretrainedModule
+from pyg_fsar.nn import STGCN, MultiStream, PretrainedModule
 from pyg_fsar.saving import pack_manifest
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -48,7 +48,7 @@ class EdgeAttention(nn.Module):
         >>> attention = EdgeAttention(64, skeleton="ntu25", hops=2)
         >>> attention(torch.randn(8, 30, 25, 64)).shape
         torch.Size([8, 30, 4, 25, 25])
-        >>> attention(data.x, data.edge_index).shape  # any graph: one row for each edge
+        >>> attention(torch.randn(25, 64), data.edge_index).shape  # one row for each edge
         torch.Size([48, 4])
     """
 

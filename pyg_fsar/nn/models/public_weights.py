@@ -72,8 +72,8 @@ def stgcn_from_public(
             naming its keys, or ``gcn_adaptive`` has none.
 
     Example:
-        >>> state_dict = torch.load("st_gcn.pth", weights_only=True)
-        >>> encoder = stgcn_from_public(state_dict, "ntu25", dropout=0.5)
+        >>> state_dict = torch.load("st_gcn.pth", weights_only=True)  # doctest: +SKIP
+        >>> encoder = stgcn_from_public(state_dict, "ntu25", dropout=0.5)  # doctest: +SKIP
     """
     if gcn_adaptive not in ("importance", None):
         raise ValueError(
