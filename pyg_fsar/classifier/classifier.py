@@ -328,7 +328,7 @@ class FewShotClassifier:
         with evaluation_mode(self.model), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
             logits = torch.cat([self._match(support, batch) for batch in batches])
-        _refuse_nan(logits.masked_fill(logits.isinf(), 0), "the logits of clip", 0)
+        _refuse_nan(logits.masked_fill(logits.isinf(), 0), "a logit of clip", 0)
         return logits
 
 

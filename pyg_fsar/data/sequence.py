@@ -328,8 +328,16 @@ def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tens
     Shapes:
         - **output:** bodies ``[M, T_max, V, C]``, the clip each body belongs to ``[M]``, and the
           number of frames of each clip ``[B]``
+
+    Raises:
+        ValueError: If there is no clip, or clips differ in joints or channels.
     """
     bodies = [clip.bodies for clip in clips]
+    if len(shapes := {tuple(body.shape[2:]) for body in bodies}) != 1:
+        raise ValueError(
+            f"clips differ in joints and channels (axes V, C): {sorted(shapes)[:5]}; give at least "
+            "one clip, and clips of one layout and number of channels"
+        )
     counts = torch.tensor([body.size(0) for body in bodies])
     lengths = torch.tensor([body.size(1) for body in bodies])
     longest = int(lengths.max())

@@ -174,10 +174,14 @@ def _run_epoch(
     torch.manual_seed(hash((options.seed, epoch, fabric.global_rank)))
     loss, train_accuracy = _train_epoch(fabric, model, optimizer, loader, options, epoch)
     seconds = time.perf_counter() - start
-    result = evaluate(
-        model, val_data, options.n_way, options.k_shot, options.n_query, options.val_episodes,
-        seed=options.eval_seed, fabric=fabric,
-    )  # fmt: skip
+    try:
+        result = evaluate(
+            model, val_data, options.n_way, options.k_shot, options.n_query, options.val_episodes,
+            seed=options.eval_seed, fabric=fabric,
+        )  # fmt: skip
+    except FloatingPointError as error:
+        _refuse_nan(math.nan, f"the validation loss became nan after epoch {epoch} ({error})")
+        raise
     further = [name for name in result.values if name not in ("accuracy", "loss")]
     _refuse_nan(result.loss, f"the validation loss became {result.loss} after epoch {epoch}")
     fabric.print(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import nn
 from torch_geometric.data import Batch
 from torch_geometric.transforms import Compose
@@ -19,7 +20,7 @@ from pyg_fsar.transforms import FillMissingJoints, ResampleFrames
 
 def test_is_exported():
     assert pyg_fsar.FewShotClassifier is pyg_fsar.classifier.FewShotClassifier
-    assert set(pyg_fsar.__all__) == {"Explanation", "FewShotClassifier", "Skeleton"}
+    assert set(pyg_fsar.__all__) == {"Explanation", "FewShotClassifier", "FewShotModel", "Skeleton"}
 
 
 @pytest.mark.parametrize("matcher", MATCHERS)
@@ -216,7 +217,7 @@ def test_params_are_those_of_the_constructor(new_model, clips, labels, tmp_path)
     np.testing.assert_array_equal(classifier.predict_proba(clips), expected)
     assert classifier.set_params(batch_size=2) is classifier
     assert classifier.get_params() == params | {"batch_size": 2}
-    with pytest.raises(RuntimeError, match="call fit"):  # which was done by other parameters
+    with pytest.raises(NotFittedError, match="call fit"):  # which was done by other parameters
         classifier.predict(clips)
     np.testing.assert_allclose(classifier.fit(clips, labels).predict_proba(clips), expected, 1e-5)
 
@@ -239,7 +240,7 @@ def test_scikit_learn_clones_it(new_model, clips, labels, device):
     assert base.is_classifier(classifier)  # so folds are stratified
     copy = base.clone(classifier)
     assert copy.model is not classifier.model
-    with pytest.raises(RuntimeError, match="call fit"):
+    with pytest.raises(NotFittedError, match="call fit"):
         copy.predict(clips)
     np.testing.assert_array_equal(
         copy.fit(clips, labels).predict_proba(clips), classifier.predict_proba(clips)
@@ -286,7 +287,7 @@ def test_refuses_a_model_that_is_none(new_model):
 def test_refuses_to_work_before_fit(new_model, clips, tmp_path, method):
     classifier = FewShotClassifier(new_model())
     argument = tmp_path / "new" if method == "save" else clips
-    with pytest.raises(RuntimeError, match=r"call fit\(clips, labels\) first"):
+    with pytest.raises(ValueError, match=r"call fit\(clips, labels\) first"):
         getattr(classifier, method)(argument)
     assert not (tmp_path / "new").exists()
 
@@ -394,6 +395,23 @@ def test_refuses_ragged_clips_that_the_matcher_cannot_compare(baseline, ragged, 
     classifier = FewShotClassifier(baseline("protonet")).fit(ragged[:1] * 2, ["a", "b"])
     with pytest.raises(ValueError, match="equal length"):
         classifier.predict(ragged[1:2])
+
+
+def test_nan_in_the_model_has_a_name(new_model, clips, labels, queries):
+    classifier = FewShotClassifier(new_model(learn_scale=True)).fit(clips, labels)
+    with torch.no_grad():
+        classifier.model.matcher.log_scale.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="a logit of clip 0 is NaN"):
+        classifier.predict(queries)
+    with torch.no_grad():
+        next(classifier.model.encoder.parameters()).fill_(torch.nan)
+    for use in (classifier.predict, classifier.predict_proba):
+        with pytest.raises(
+            FloatingPointError, match=r"embedding of clip 0 is NaN or infinite; look"
+        ):
+            use(queries)
+    with pytest.raises(FloatingPointError, match="embedding of clip 0"):
+        classifier.fit(clips, labels)
 
 
 def test_any_matcher_will_do(clips, labels, queries):

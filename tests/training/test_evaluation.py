@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import nn
+from torch.utils.data import Subset
 from torch_geometric.nn import GCNConv
 
 from pyg_fsar import FewShotModel
-from pyg_fsar.data import stack_clips
+from pyg_fsar.data import Episode, SkeletonSequence
 from pyg_fsar.loader import EpisodeLoader, EpisodeSampler
 from pyg_fsar.matching import build_matcher
+from pyg_fsar.metrics import QUERY_METRICS
 from pyg_fsar.nn import FrameEncoder
 from pyg_fsar.training import EvaluationResult, embed_dataset, evaluate, evaluate_one_shot
 
@@ -36,9 +38,9 @@ def naive(model, dataset, runs, n_way=3, k_shot=1, n_query=2, num_episodes=5, se
 def warm_up(model, dataset):
     """Give batch norm statistics that matter."""
     model.train()
-    bodies, body_to_clip, _ = stack_clips(dataset.gather(range(len(dataset))))
+    clips = dataset.gather(range(len(dataset)))
     for _ in range(3):
-        model.embed(bodies, body_to_clip, len(dataset))
+        model.embed(clips)
     return model
 
 
@@ -116,10 +118,84 @@ def test_leaves_the_model_as_it_was(fabric, motions, new_model, setting_up):
 
 def test_training_mode_comes_back_after_an_error(fabric, motions, new_model):
     model = new_model()
-    with pytest.raises(ValueError, match="clips differ in length, but STGCN makes"):
-        evaluate(model, motions(ragged=True), 3, 1, 2, 3, fabric=fabric)
+    with pytest.raises(ValueError, match="shots='average'"):
+        evaluate(model, motions(ragged=True), 3, 2, 2, 3, fabric=fabric)
     assert model.training
     assert torch.is_grad_enabled()
+
+
+def test_needs_no_fabric(fabric, motions, new_model):
+    data = motions(ragged=True)
+    model = warm_up(new_model(shots="average"), data)
+    ours, theirs = (evaluate(model, data, 3, 2, 2, 4, fabric=f) for f in (None, fabric))
+    assert torch.equal(ours.losses, theirs.losses)
+    assert torch.equal(ours.confusion, theirs.confusion)
+    one = evaluate_one_shot(model, data, [0, 6, 12, 18])
+    other = evaluate_one_shot(model, data, [0, 6, 12, 18], fabric=fabric)
+    assert torch.equal(one.losses, other.losses)
+
+
+def test_any_sequence_of_labelled_clips(motions, new_model):
+    data, model = motions(), new_model()
+    expected = evaluate(model, data, 3, 1, 2, 4).losses
+    assert torch.equal(evaluate(model, list(data), 3, 1, 2, 4).losses, expected)
+    numbers = list(range(len(data)))
+    assert torch.equal(evaluate(model, Subset(data, numbers), 3, 1, 2, 4).losses, expected)
+    unlabelled = SkeletonSequence.from_bodies(torch.randn(1, 8, 25, 3))
+    with pytest.raises(ValueError, match="clip 24 of the dataset has no label; give one with"):
+        evaluate(model, [*data, unlabelled], 3, 1, 2, 4)
+    with pytest.raises(TypeError, match="clip 0 of the dataset is of type Tensor"):
+        evaluate(model, [torch.randn(1, 8, 25, 3)], 3, 1, 2, 4)
+
+
+def test_confusion_counts_every_query(motions, new_model):
+    data, model = motions(), new_model()
+    numbers = [number for number in range(24) if data.labels[number] != 1]
+    result = evaluate(model, Subset(data, numbers), 2, 1, 3, 7, runs=2)
+    assert result.classes.tolist() == [0, 2, 3]
+    assert int(result.confusion.sum()) == 2 * 7 * 2 * 3
+    right = int(result.confusion.diagonal().sum())
+    assert right == pytest.approx(float(result.accuracies.sum()) * 6)
+    # Column by column against predictions made one episode after the other.
+    expected = torch.zeros(3, 3, dtype=torch.long)
+    loader = EpisodeLoader(Subset(data, numbers), 2, 1, 3, 7, 0)
+    for run in range(2):
+        loader.set_epoch(run)
+        for episode in loader:
+            with torch.no_grad():
+                predicted = episode.classes[model.eval()(episode).logits.argmax(dim=1)]
+            for true, given in zip(episode.classes[episode.query_y], predicted, strict=True):
+                expected[[0, 2, 3].index(int(true)), [0, 2, 3].index(int(given))] += 1
+    assert torch.equal(result.confusion, expected)
+
+
+def test_a_further_measure_is_one_line(motions, new_model, monkeypatch):
+    def second_best(logits, y):
+        return (logits.topk(2).indices == y[:, None]).any(dim=1).float()
+
+    monkeypatch.setitem(QUERY_METRICS, "top 2", second_best)
+    result = evaluate(new_model(), motions(), 3, 1, 2, 4)
+    assert (result.values["top 2"] >= result.accuracies).all()
+    assert result.values["top 2"].mean() > result.accuracy
+
+
+def test_nan_has_a_name(motions, new_model):
+    data, model = motions(), new_model()
+    with torch.no_grad():
+        next(model.encoder.parameters())[0] = torch.nan
+    with pytest.raises(
+        FloatingPointError, match=r"embedding of clip 0 .*NaN.* weight of the model"
+    ):
+        evaluate(model, data, 3, 1, 2, 4)
+    with pytest.raises(FloatingPointError, match="embedding of clip 0"):
+        evaluate_one_shot(model, data, [0, 6, 12, 18])
+    scaled = new_model(learn_scale=True)
+    with torch.no_grad():
+        scaled.matcher.log_scale.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match=r"logits of episode 0 are NaN \(4 of 4 are\)"):
+        evaluate(scaled, data, 3, 1, 2, 4)
+    with pytest.raises(FloatingPointError, match="logits of query 0 are NaN"):
+        evaluate_one_shot(scaled, data, [0, 6, 12, 18])
 
 
 def test_too_few_clips(fabric, motions, new_model):
@@ -155,16 +231,16 @@ def test_ragged_clips_equal_pairs_of_trimmed_clips(fabric, motions, aligner, sho
 def test_embed_dataset(fabric, motions, new_model, chunk):
     data = motions()
     model = warm_up(new_model(), data)
-    embeddings, lengths = embed_dataset(model, data, chunk, fabric=fabric)
+    embedded = embed_dataset(model, data, chunk, fabric=fabric)
     assert model.training
-    assert lengths is None
-    assert embeddings.shape == (24, 4, 25, 8)
-    assert not embeddings.requires_grad
+    assert embedded.lengths is None
+    assert torch.equal(embedded.y, data.labels)
+    assert embedded.x.shape == (24, 4, 25, 8)
+    assert not embedded.x.requires_grad
     model.eval()
     for number in range(len(data)):
-        bodies = data[number].bodies
-        alone = model.embed(bodies, torch.zeros(len(bodies), dtype=torch.long), 1)
-        torch.testing.assert_close(embeddings[number], alone[0], rtol=1e-4, atol=1e-5)
+        alone = model.embed(data[number])
+        torch.testing.assert_close(embedded.x[number], alone.x[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 64])
@@ -172,17 +248,22 @@ def test_embed_ragged_dataset(fabric, motions, chunk):
     data = motions(ragged=True)
     encoder = FrameEncoder(GCNConv(3, 4), "ntu25")
     model = FewShotModel(encoder, build_matcher("dtw"))
-    embeddings, lengths = embed_dataset(model, data, chunk, fabric=fabric)
-    assert embeddings.shape == (24, 10, 25, 4)
-    assert lengths.tolist() == [clip.num_frames for clip in data]
+    embedded = embed_dataset(model, data, chunk, fabric=fabric)
+    assert embedded.x.shape == (24, 10, 25, 4)
+    assert embedded.lengths.tolist() == [clip.num_frames for clip in data]
     for number, clip in enumerate(data):
-        alone = encoder(clip.bodies).mean(dim=0)
-        torch.testing.assert_close(embeddings[number, : lengths[number]], alone)
+        torch.testing.assert_close(embedded.clip(number), encoder(clip.bodies).mean(dim=0))
 
 
 def test_result():
-    accuracies = torch.tensor([0.2, 0.4, 0.9, 0.5])
-    result = EvaluationResult(accuracies, torch.tensor([1.0, 2.0, 3.0, 4.0]), 1.5)
+    values = {
+        "accuracy": torch.tensor([0.2, 0.4, 0.9, 0.5]),
+        "loss": torch.tensor([1.0, 2.0, 3.0, 4.0]),
+    }
+    confusion = torch.tensor([[3, 1, 0], [0, 2, 2], [0, 0, 0]])
+    result = EvaluationResult(values, torch.tensor([4, 7, 9]), confusion, 1.5)
+    assert {label: result.class_accuracy[label] for label in (4, 7)} == {4: 0.75, 7: 0.5}
+    assert math.isnan(result.class_accuracy[9])  # a class without a query
     assert result.accuracy == pytest.approx(0.5)
     assert result.loss == 2.5
     deviation = math.sqrt(sum((a - 0.5) ** 2 for a in (0.2, 0.4, 0.9, 0.5)) / 3)
@@ -204,9 +285,9 @@ def test_one_shot_equals_a_naive_computation(fabric, motions, new_model):
     queries = [number for number in range(24) if number not in exemplars]
     expected, losses = [], []
     for number in queries:
-        bodies, body_to_clip, _ = stack_clips(data.gather([*exemplars, number]))
+        episode = Episode.from_clips(data.gather(exemplars), data.gather([number]))
         with torch.no_grad():
-            logits, _ = model(bodies, body_to_clip, torch.arange(4), 5, 4)
+            logits, _ = model(episode)
         y = torch.tensor([[3, 0, 1, 2].index(int(data.labels[number]))])
         expected.append((logits.argmax(dim=-1) == y).float())
         losses.append(F.cross_entropy(logits, y))
@@ -266,8 +347,6 @@ def test_precision(precision, motions, new_model):
     assert evaluate_one_shot(wrapped, data, [0, 6, 12, 18], fabric=fabric).losses.isfinite().all()
     untrained = FewShotModel(nn.Identity(), build_matcher("dtw", cost="euclidean"))
     ours = evaluate(untrained, data, 3, 1, 2, 3, fabric=fabric)
-    full = Fabric(accelerator="cpu", devices=1)
-    full.launch()
-    exact = evaluate(full, untrained, data, 3, 1, 2, 3)
+    exact = evaluate(untrained, data, 3, 1, 2, 3)
     torch.testing.assert_close(ours.losses, exact.losses)
     assert seen == {torch.float32}

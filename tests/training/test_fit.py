@@ -181,9 +181,7 @@ def test_precision(precision, train_data, val_data, new_model, options, tmp_path
     assert result.losses.isfinite().all()
     assert result.accuracies.dtype == torch.float32
     # Close to what the same weights give in full precision.
-    full = Fabric(accelerator="cpu", devices=1)
-    full.launch()
-    exact = evaluate(full, model.float(), val_data, 3, 1, 2, 6)
+    exact = evaluate(model.float(), val_data, 3, 1, 2, 6)
     torch.testing.assert_close(result.losses, exact.losses, rtol=0.1, atol=0.1)
 
 
@@ -234,9 +232,10 @@ def test_best_weights_in_the_end(
     accuracies = iter([0.25, 0.75, 0.75, 0.5])
     snapshots = []
 
-    def validate(fabric, model, *_, **__):
+    def validate(model, *_, **__):
         snapshots.append(weights(model.module))
-        return EvaluationResult(torch.tensor([next(accuracies)]), torch.tensor([1.0]), 0.0)
+        values = {"accuracy": torch.tensor([next(accuracies)]), "loss": torch.tensor([1.0])}
+        return EvaluationResult(values, torch.arange(1), torch.ones(1, 1).long(), 0.0)
 
     monkeypatch.setattr(importlib.import_module("pyg_fsar.training.fit"), "evaluate", validate)
     model = new_model()
@@ -458,3 +457,25 @@ def test_penalty_weight_zero_switches_the_penalty_off(new_model, motions):
     assert isinstance(model.penalty, RankMax)
     assert penalty != 0
     torch.testing.assert_close(loss, F.cross_entropy(logits, episode.query_y))
+
+
+def test_another_optimizer(fabric, train_data, val_data, new_model, options, tmp_path):
+    def train(folder, **arguments):
+        model = new_model()
+        given = options(epochs=2, optimizer=arguments.pop("name", "adam"), **arguments.pop("o", {}))
+        optimizer = arguments.get("optimizer")
+        if isinstance(optimizer, str):
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+        fit(fabric, model, train_data, val_data, given, tmp_path / folder, optimizer=optimizer)
+        return weights(model)
+
+    sgd = {"name": "sgd", "o": {"optimizer_options": ("momentum=0.5",), "weight_decay": 0.0}}
+    by_name = train("name", **sgd)
+    by_function = train(
+        "function", optimizer=lambda weights: torch.optim.SGD(weights, lr=0.01, momentum=0.5)
+    )
+    itself = train("itself", optimizer="made of the model's parameters")
+    adam = train("adam")
+    assert_same(by_function, by_name)
+    assert_same(itself, by_name)
+    assert any(not torch.equal(adam[key], value) for key, value in by_name.items())
