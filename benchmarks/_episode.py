@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from pyg_fsar import FewShotModel
 from pyg_fsar.data import Episode
 from pyg_fsar.matching import Matcher, build_matcher
-from pyg_fsar.nn import STGCN
+from pyg_fsar.nn import STGCN, RankMax
 
 WAY, QUERIES, FRAMES, GAMMA, WEIGHT = 5, 10, 30, 0.01, 0.1
 CLIPS = WAY * (1 + QUERIES)
@@ -88,7 +88,7 @@ class Ours(nn.Module):
 
     def __init__(self, matcher: Matcher) -> None:
         super().__init__()
-        self.model = FewShotModel(STGCN("ntu25"), matcher)
+        self.model = FewShotModel(STGCN("ntu25"), matcher, RankMax("fbnm"))
         self.encoder = self.model.encoder
 
     def forward(self) -> Tensor:
@@ -107,7 +107,9 @@ class HeadAlone(nn.Module):
         super().__init__()
         embeddings = torch.randn(CLIPS, *EMBEDDED).relu() if embeddings is None else embeddings
         self.embeddings = nn.Parameter(embeddings)
-        self.head = FewShotModel(nn.Identity(), head) if isinstance(head, Matcher) else head
+        self.head = head
+        if isinstance(head, Matcher):
+            self.head = FewShotModel(nn.Identity(), head, RankMax("fbnm"))
 
     def forward(self) -> Tensor:
         if isinstance(self.head, ReferenceHead):

@@ -17,7 +17,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,18 @@ from pyg_fsar.training import (
     format_table,
     launch,
     load_checkpoint,
+    run_script,
 )
 
 # Each row: the options that it changes. The others are compared with the first row.
 TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "strategies": {
         "none, soft-DTW": {"spatial": "none"},
-        "PairNorm, scale 0.1": {"spatial": "pairnorm", "scale": 0.1},
-        "PairNorm, scale 1": {"spatial": "pairnorm", "scale": 1.0},
-        "PairNorm, scale 10": {"spatial": "pairnorm", "scale": 10.0},
-        "DropEdge, 0.1": {"spatial": "dropedge", "drop_rate": 0.1},
-        "DropEdge, 0.3": {"spatial": "dropedge", "drop_rate": 0.3},
+        "PairNorm, scale 0.1": {"spatial": "pairnorm", "norm_scale": 0.1},
+        "PairNorm, scale 1": {"spatial": "pairnorm", "norm_scale": 1.0},
+        "PairNorm, scale 10": {"spatial": "pairnorm", "norm_scale": 10.0},
+        "DropEdge, 0.1": {"spatial": "dropedge", "drop_edge": 0.1},
+        "DropEdge, 0.3": {"spatial": "dropedge", "drop_edge": 0.3},
         "RankMax, FBNM": {"spatial": "rankmax", "rank_method": "fbnm"},
         "RankMax, nuclear": {"spatial": "rankmax", "rank_method": "nuclear"},
         "RankMax, logdet": {"spatial": "rankmax", "rank_method": "logdet"},
@@ -119,6 +120,7 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
     )  # fmt: skip
     ModelOptions.add_arguments(parser, blocks=4, kernel_size=3, input_norm="channel")
     options = parser.parse_args(arguments)
+    ModelOptions.from_arguments(options)  # refuses what has no effect in the first place
     known = {row for table in options.table for row in TABLES[table]}
     if unknown := set(options.rows or ()) - known:
         parser.error(f"--rows: unknown {sorted(unknown)}; known are {sorted(known)}")
@@ -147,7 +149,15 @@ def folder_of(options: Namespace, row: str, seed: int) -> Path:
 def described(options: Namespace, row: str, seed: int) -> tuple[TrainingOptions, ModelOptions]:
     changes = {k: v for table in options.table for k, v in TABLES[table].get(row, {}).items()}
     changed = Namespace(**{**vars(options), **changes, "seed": seed})
-    return TrainingOptions.from_arguments(changed), ModelOptions.from_arguments(changed)
+    # Options of the command line are for all rows, so they count where they have an effect.
+    names = {field.name for field in fields(ModelOptions)}
+    given = {k: v for k, v in vars(options).items() if k in names and v is not None}
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    model = ModelOptions.fitting(
+        {**options.preferred_model_options, **given},
+        **{name: value for name, value in changes.items() if name in names},
+    )
+    return TrainingOptions.from_arguments(changed), model
 
 
 def data_settings(options: Namespace) -> dict[str, Any]:
@@ -171,7 +181,7 @@ def train_row(options: Namespace, row: str, seed: int) -> None:
     load_checkpoint(fabric, folder / "last.ckpt", {"model": model})
     embedded = embed_dataset(model, test, fabric=fabric)
     result = evaluate(model, test, **training.test_protocol(), embedded=embedded, fabric=fabric)
-    frames = embedded[0].float().flatten(0, 1)
+    frames = embedded.frames.float()
     outcome = {
         "settings": {**asdict(replace(training, resume=False)), **settings},
         "accuracies": result.accuracies.tolist(),
@@ -195,6 +205,7 @@ def finished(options: Namespace, row: str, seed: int) -> dict[str, Any] | None:
     training, model = described(options, row, seed)
     free = {"accelerator", "devices", "num_workers", "resume"}
     wanted = {**asdict(training), **asdict(model), **data_settings(options)}
+    wanted = json.loads(json.dumps(wanted))  # as the file has them: lists in place of tuples
     for name, value in wanted.items():
         before = outcome["settings"].get(name, value)
         if name not in free and before != value:
@@ -281,4 +292,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

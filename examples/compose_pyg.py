@@ -33,6 +33,7 @@ from pyg_fsar.training import (
     fit,
     format_table,
     launch,
+    run_script,
 )
 
 NUM_CLASSES, NUM_FEATURES, DEPTH = 5, 16, 4
@@ -82,7 +83,7 @@ def few_shot_rows(options: Namespace, fabric: Fabric) -> Iterator[dict[str, str]
             "model": f"{name}, soft-DTW",
             "accuracy (%)": f"{100 * result.accuracy:.2f}",
             "spread": f"± {100 * result.interval:.2f} (95 % interval)",
-            "effective rank": f"{float(effective_rank(embedded[0].flatten(0, 1)).mean()):.2f}",
+            "effective rank": f"{float(effective_rank(embedded.frames).mean()):.2f}",
         }
 
 
@@ -182,4 +183,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

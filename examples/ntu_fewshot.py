@@ -21,6 +21,7 @@ from pyg_fsar.training import (
     launch,
     result_row,
     run,
+    run_script,
 )
 
 # A few minutes on two cores; with --root the defaults are those of the paper.
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings={"data": data, "subset": options.subset, "num_frames": options.num_frames},
     )  # fmt: skip
     ways = "one-shot" if one_shot else f"{training.n_way}-way {training.k_shot}-shot"
-    method = f"{model.backbone}, {model.matcher}, {model.spatial}, {ways}, {data}"
+    method = f"{model.backbone}, {model.matcher}, {model.spatial_name}, {ways}, {data}"
     table = format_table([result_row(method, result, "queries" if one_shot else "episodes")])
     if fabric.is_global_zero:
         (options.out / "results.md").write_text(table + "\n")
@@ -93,4 +94,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,6 +30,7 @@ from pyg_fsar.training import (
     launch,
     result_row,
     run,
+    run_script,
 )
 from pyg_fsar.transforms import ResampleFrames
 
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results[f"{name}, {version}"] = result
             fabric.print(f"{name}, {version}: {result}")
 
-    trained = f"{model.backbone}, {model.matcher}, {model.spatial}"
+    trained = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
     for seed in options.seeds:
         fabric.print(f"seed {seed}")
         results[f"{trained}, seed {seed}"] = run(
@@ -102,4 +103,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -62,9 +62,8 @@ class EmbeddedClips:
         if self.lengths is not None and can_read(self.lengths) and len(self):
             shortest, longest = int(self.lengths.min()), int(self.lengths.max())
             if shortest < 1 or longest > self.x.size(1):
-                raise ValueError(
-                    f"lengths must lie in 1..{self.x.size(1)}, got {min(shortest, 0) or longest}"
-                )
+                wrong = shortest if shortest < 1 else longest
+                raise ValueError(f"lengths must lie in 1..{self.x.size(1)}, got {wrong}")
 
     @classmethod
     def from_clips(cls, clips: Sequence[Tensor], y: Tensor | None = None) -> EmbeddedClips:

@@ -14,6 +14,7 @@ from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import Options, TrainingOptions
 from pyg_fsar.training.report import draw_pictures, format_table, result_row
 from pyg_fsar.training.run import channels_of, default_loggers, launch, run
+from pyg_fsar.training.script import run_script
 from pyg_fsar.transforms import clip_transform
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "load_checkpoint",
     "result_row",
     "run",
+    "run_script",
     "save_checkpoint",
 ]

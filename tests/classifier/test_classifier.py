@@ -338,7 +338,7 @@ BAD_CLIPS = {
     "joints": (np.zeros((8, 25, 3)), ValueError, "has 25 joints, but skeleton 'coco17' has 17"),
     "NaN": (np.full((8, 17, 3), np.nan), ValueError, "clip '1': body 0, frame 0.* is NaN"),
     "no frames": (np.zeros((0, 17, 3)), ValueError, "clip '1' is empty"),
-    "channels": (np.zeros((8, 17, 2)), ValueError, "with 3 channels"),
+    "channels": (np.zeros((8, 17, 2)), ValueError, "differ in joints and channels"),
     "skeleton": (
         SkeletonSequence.from_bodies(torch.zeros(1, 8, 17, 3), skeleton="h36m17"),
         ValueError,

@@ -154,9 +154,9 @@ def test_encodes_test_clips_once(ablation, tmp_path, monkeypatch):
     evaluation = importlib.import_module("pyg_fsar.training.evaluation")
     embed_dataset, encoded = evaluation.embed_dataset, []
 
-    def counting(fabric, model, dataset, *args):
+    def counting(model, dataset, **options):
         encoded.append(dataset)
-        return embed_dataset(model, dataset, *args, fabric=fabric)
+        return embed_dataset(model, dataset, **options)
 
     monkeypatch.setattr(evaluation, "embed_dataset", counting)
     monkeypatch.setattr(ablation, "embed_dataset", counting)
