@@ -133,7 +133,9 @@ def main() -> None:
             peak = peak_memory(__file__, name)["step"]
             print(f"peak memory of a training step without {name}: {peak:.2f} GiB", flush=True)
     print(f"instructions: {torch.backends.cpu.get_cpu_capability()}")
-    print(f"{'':22}  {'with s':>8}  {'without':>8}  {'ratio':>6}  {'wall':>6}  {'spread':13}   saves")
+    print(
+        f"{'':22}  {'with s':>8}  {'without':>8}  {'ratio':>6}  {'wall':>6}  {'spread':13}   saves"
+    )
     for path in args.paths:
         for name, function in work(model).items():
             row = measure(path, function, args.repeats)

@@ -21,9 +21,7 @@ SMALL = {
     "hidden_channels": 8,
 }
 ENCODERS: dict[str, Callable[[str], torch.nn.Module]] = {
-    name: partial(
-        cls, **{k: v for k, v in SMALL.items() if k in inspect.signature(cls).parameters}
-    )
+    name: partial(cls, **{k: v for k, v in SMALL.items() if k in inspect.signature(cls).parameters})
     for name, cls in vars(nn).items()
     if inspect.isclass(cls)
     and issubclass(cls, nn.SkeletonEncoder)

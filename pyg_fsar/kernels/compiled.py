@@ -71,7 +71,10 @@ def compiled(source: Path, functions: Sequence[str]) -> CDLL | None:
         compiler = _compiler()
         return None if compiler is None else _load(compiler, source, functions)
     except _CompilerError as error:
-        _warn(f"{source.name} could not be compiled, so {WITHOUT} Set CXX to a working compiler. ", error)
+        _warn(
+            f"{source.name} could not be compiled, so {WITHOUT} Set CXX to a working compiler. ",
+            error,
+        )
     except OSError as error:
         _warn(
             f"the library of {source.name} could not be loaded from a temporary folder, so {WITHOUT} "

@@ -28,7 +28,9 @@ __all__ = [
 BACKENDS = ("vectorised", "cpp", "triton")
 VARIABLE = "PYG_FSAR_KERNELS"
 WARP_SOURCE = Path(__file__).parent / "warp" / "warp.cpp"
-WARP_FUNCTIONS = tuple(f"{name}_{dtype}" for name in ("warp", "spread") for dtype in DTYPES.values())
+WARP_FUNCTIONS = tuple(
+    f"{name}_{dtype}" for name in ("warp", "spread") for dtype in DTYPES.values()
+)
 
 _forced: ContextVar[str | None] = ContextVar("forced_backend", default=None)
 

@@ -66,7 +66,9 @@ def in_another_process(source):
         "import sys; from pathlib import Path; from pyg_fsar.kernels.compiled import compiled; "
         f"print(compiled(Path({str(source)!r}), ('f',)).f())"
     )
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     return int(run.stdout)
 

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from pyg_fsar.kernels import backend_for, has_kernel, switch, takes_cpu_operators, use_backend
-from pyg_fsar.kernels.switch import missing
 from pyg_fsar.kernels.fused import library as fused
+from pyg_fsar.kernels.switch import missing
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import STGCN
 

@@ -19,7 +19,9 @@ def library(name: str) -> CDLL | None:
     Args:
         name: Its source in this folder, without the suffix.
     """
-    passes = tuple(f"{name}_{way}_{dtype}" for way in ("forward", "backward") for dtype in DTYPES.values())
+    passes = tuple(
+        f"{name}_{way}_{dtype}" for way in ("forward", "backward") for dtype in DTYPES.values()
+    )
     return compiled(Path(__file__).with_name(f"{name}.cpp"), (f"{name}_lanes", *passes))
 
 
@@ -39,6 +41,7 @@ def has_kernel(name: str, channels: int, dtype: torch.dtype, device: torch.devic
     if forced_backend() == "vectorised":
         return False
     functions = library(name)
-    return functions is not None and channels % getattr(functions, f"{name}_lanes")(dtype.itemsize) == 0
-
-
+    return (
+        functions is not None
+        and channels % getattr(functions, f"{name}_lanes")(dtype.itemsize) == 0
+    )

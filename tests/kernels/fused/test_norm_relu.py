@@ -136,7 +136,10 @@ def test_nan_goes_through():
 def test_is_an_operator_that_compile_takes(with_residual):
     seed = torch.zeros((), dtype=torch.int64)
     x, weight, bias, *residual = inputs(with_residual)
-    opcheck(torch.ops.pyg_fsar.norm_relu.default, (x, weight, bias, *(residual or [None]), 0.0, EPS, seed))
+    opcheck(
+        torch.ops.pyg_fsar.norm_relu.default,
+        (x, weight, bias, *(residual or [None]), 0.0, EPS, seed),
+    )
 
 
 @pytest.mark.parametrize("place", [1, 2, 3])
@@ -150,6 +153,8 @@ def test_refuses_what_does_not_fit(place):
 
 
 def test_without_a_compiler(monkeypatch):
-    monkeypatch.setattr(import_module("pyg_fsar.kernels.fused.norm_relu"), "library", lambda name: None)
+    monkeypatch.setattr(
+        import_module("pyg_fsar.kernels.fused.norm_relu"), "library", lambda name: None
+    )
     with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler; set CXX"):
         norm_relu(*inputs(True))

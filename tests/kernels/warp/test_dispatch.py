@@ -3,8 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pyg_fsar.kernels import backend_for, use_backend, warp, warp_backward
-from pyg_fsar.kernels import switch
+from pyg_fsar.kernels import backend_for, switch, use_backend, warp, warp_backward
 from pyg_fsar.kernels.warp import dispatch
 
 

@@ -106,6 +106,12 @@ def test_autocast_makes_half_precision() -> None:
 @pytest.mark.parametrize("of_x", [True, False])
 def test_are_operators_that_compile_takes(of_x: bool) -> None:
     x, adj, weight, bias = (t.detach() for t in inputs())
-    opcheck(torch.ops.pyg_fsar.graph_conv.default, (x.requires_grad_(of_x), adj, weight.requires_grad_(), bias))
+    opcheck(
+        torch.ops.pyg_fsar.graph_conv.default,
+        (x.requires_grad_(of_x), adj, weight.requires_grad_(), bias),
+    )
     grad = torch.randn(len(x), V, C, dtype=x.dtype)
-    opcheck(torch.ops.pyg_fsar.graph_conv_backward.default, (grad, x.detach(), adj, weight.detach(), of_x))
+    opcheck(
+        torch.ops.pyg_fsar.graph_conv_backward.default,
+        (grad, x.detach(), adj, weight.detach(), of_x),
+    )
