@@ -146,9 +146,9 @@ def check_size(cost: Tensor, band: int | None = None) -> None:
     rows, columns = cost.shape[-2:]
     if band is None and rows * columns > MOST_CELLS:
         raise ValueError(
-            f"to align {rows} x {columns} frames without a band takes time and memory in proportion "
-            f"to their product; give soft_dtw or dtw a band=, or resample clips to {MOST_FRAMES} "
-            "frames or less (pyg_fsar.transforms.ResampleFrames)"
+            f"to align {rows} x {columns} frames without a band takes time and memory in "
+            "proportion to their product; give soft_dtw or dtw a band=, or resample clips to "
+            f"{MOST_FRAMES} frames or less (pyg_fsar.transforms.ResampleFrames)"
         )
 
 

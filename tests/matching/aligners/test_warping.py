@@ -262,7 +262,7 @@ def test_refuses_forward_mode(aligner):
 @pytest.mark.parametrize("of", [torch.autograd.functional.hessian, torch.autograd.functional.jvp])
 def test_refuses_second_derivatives(aligner, of):
     arguments = [torch.rand(3, 3)] * (2 if of is torch.autograd.functional.jvp else 1)
-    with pytest.raises(RuntimeError, match="no second derivative.*create_graph=True"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*create_graph=True"):
         of(sum_of(aligner), *arguments)
 
 
@@ -281,14 +281,14 @@ def test_a_pair_without_a_path_is_infinitely_far():
 
 @pytest.mark.parametrize("aligner", DIFFERENTIABLE)
 def test_refuses_costs_beyond_its_range(aligner):
-    with pytest.raises(FloatingPointError, match="frame cost of 1e.33, .* scale costs down"):
+    with pytest.raises(FloatingPointError, match=r"frame cost of 1e.33, .* scale costs down"):
         aligner(torch.full((2, 3, 3), 1e33))
 
 
 def test_refuses_matrices_that_would_take_minutes_without_a_band():
     cost = torch.zeros(()).expand(20_000, 20_000)
     for aligner in (soft_dtw, dtw, otam, soft_alignment, dtw_path):
-        with pytest.raises(ValueError, match="20000 x 2000.*band=.*ResampleFrames"):
+        with pytest.raises(ValueError, match=r"20000 x 2000.*band=.*ResampleFrames"):
             aligner(cost)
     with pytest.raises(ValueError, match="band="):
         soft_dtw(cost[:, :5000])
