@@ -55,6 +55,7 @@ class Without(nn.Module):
         self.path = path
 
     def forward(self) -> Tensor:
+        """Loss of the episode."""
         with WITHOUT[self.path]():
             return self.model()
 

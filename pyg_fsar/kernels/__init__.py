@@ -1,4 +1,4 @@
-"""What aligners, costs and norms compute in the end, as operators that ``torch.compile`` takes whole,
+"""Compiled kernels of aligners, costs and norms, as operators that ``torch.compile`` takes whole,
 and the switch of all fast paths.
 """
 

@@ -54,16 +54,17 @@ def compiled(source: Path, functions: Sequence[str]) -> CDLL | None:
     """Load the library of a C++ source, compiling it first if needed.
 
     The compiler is ``$CXX``, or else the first of c++, g++ and clang++. Libraries are kept in
-    ``$XDG_CACHE_HOME/pyg_fsar`` or ``~/.cache/pyg_fsar``. Where that folder cannot be used, or others
-    could write to it, the library is compiled in a private temporary folder for this process alone,
-    with a warning.
+    ``$XDG_CACHE_HOME/pyg_fsar`` or ``~/.cache/pyg_fsar``. Where that folder cannot be used, or
+    others could write to it, the library is compiled in a private temporary folder for this process
+    alone, with a warning.
 
     Args:
         source: The C++ file.
         functions: Names that the library has to have.
 
     Returns:
-        The library; None if there is no compiler, or, with a warning, if compiling or loading fails.
+        The library; None if there is no compiler, or, with a warning, if compiling or loading
+        fails.
     """
     if sys.platform == "win32":
         return None
@@ -77,8 +78,8 @@ def compiled(source: Path, functions: Sequence[str]) -> CDLL | None:
         )
     except OSError as error:
         _warn(
-            f"the library of {source.name} could not be loaded from a temporary folder, so {WITHOUT} "
-            "Set TMPDIR to a folder with free space that may hold programs. ",
+            f"the library of {source.name} could not be loaded from a temporary folder, so "
+            f"{WITHOUT} Set TMPDIR to a folder with free space that may hold programs. ",
             error,
         )
     return None
@@ -135,8 +136,8 @@ def _load(compiler: list[str], source: Path, functions: Sequence[str]) -> CDLL:
     if problem:
         warnings.warn(
             f"the cache of compiled kernels {cache.folder} cannot be used, so {source.name} was "
-            f"compiled for this process alone: {problem}. Set XDG_CACHE_HOME to a folder of your own "
-            "with free space that may hold programs",
+            f"compiled for this process alone: {problem}. Set XDG_CACHE_HOME to a folder of your "
+            "own with free space that may hold programs",
             stacklevel=5,
         )
     return library

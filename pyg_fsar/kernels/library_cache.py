@@ -83,9 +83,9 @@ class LibraryCache:
     def _write(self, path: Path, content: bytes) -> None:
         number, name = mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=self.folder)
         try:
-            with open(number, "wb") as file:
-                file.write(content)
-            os.replace(name, path)
+            os.close(number)
+            Path(name).write_bytes(content)
+            Path(name).replace(path)
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise

@@ -182,12 +182,16 @@ def test_a_library_without_its_functions_is_made_again(source, cache):
 def test_a_cache_that_is_full_or_no_folder_is_to_blame_and_not_the_compiler(
     source, cache, monkeypatch, tmp_path
 ):
-    real = os.replace
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+    real = Path.replace
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space")
+
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.warns(UserWarning, match="cache of compiled kernels .*No space") as record:
         assert compiled(source).f() == 42
     assert "compiler" not in str(record[0].message) and list(cache.iterdir()) == []
-    monkeypatch.setattr(os, "replace", real)
+    monkeypatch.setattr(Path, "replace", real)
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="for this process alone.*Not a directory"):

@@ -60,7 +60,15 @@ def made(make: Callable[[], nn.Module], training: bool = True) -> nn.Module:
 
 
 def leaves(model: nn.Module) -> dict[str, nn.Module]:
-    return {n: m for n, m in model.named_modules() if n and not list(m.children())}
+    """Modules that compute something themselves."""
+    found = {}
+    for name, module in model.named_modules():
+        inner = [name for name, _ in module.named_children() if name != "aggr_module"]
+        unused = isinstance(model, ours.SkeletonLSTM) and name == "drop_edge"
+        unused = unused or name.endswith("aggr_module") or isinstance(module, nn.ParameterList)
+        if name and not inner and not unused:
+            found[name] = module
+    return found
 
 
 def clips() -> Tensor:

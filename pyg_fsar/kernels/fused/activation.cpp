@@ -1,8 +1,8 @@
 // Products of clips that activated each other, pair by pair, and their gradient.
 //
-// The activated clips of all pairs would fill main memory, and reading and writing them would take
-// most of the time. Here a thread makes those of one pair, takes their products and forgets them;
-// the backward pass makes them again. All of it stays in the cache.
+// Writing the activated clips of all pairs to main memory and reading them back would take most of the
+// time. Here a thread computes those of one pair in the cache and keeps only their products; the
+// backward pass computes them again.
 
 #include <algorithm>
 #include <atomic>
@@ -18,7 +18,7 @@
 
 namespace {
 
-// What all threads together may hold of sums that they share, in bytes.
+// Bytes of the partial sums of all threads together.
 constexpr int64_t SHARED_BYTES = int64_t(1) << 27;
 
 struct Sizes {
@@ -65,7 +65,7 @@ template <class T> struct Problem {
   }
 };
 
-// Weights of a frame with dropout; room for them ends with a whole vector.
+// Weights of a frame with dropout; their buffer is padded to whole vectors.
 template <class T>
 void dropped(T *to, const T *from, int64_t count, const Dropout<T> &dropout) {
   std::memmove(to, from, count * sizeof(T));

@@ -1,4 +1,4 @@
-"""Products of clips that activated each other, without the activated clips, on the CPU."""
+"""Inner products of clips that activate each other, without storing the activated clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Activated", "activated_products"]
 
 
 class Activated(NamedTuple):
-    """What activates one clip of each pair; see :class:`pyg_fsar.nn.JointActivation`.
+    """Inputs of one direction of the activation; see :class:`pyg_fsar.nn.JointActivation`.
 
     Shapes:
         - **joints:** ``[A, T, V, C]``
@@ -40,9 +40,8 @@ def activated_products(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inner products and norms of the frames of all pairs of activated clips.
 
-    No activated clip is written to main memory: those of a pair are made in the cache, in the
-    backward pass again. Dropout of the weights and of what they mix follows from a seed that torch
-    draws, and from nothing else.
+    No activated clip is written to main memory: those of a pair are computed in the cache, and again
+    in the backward pass. The dropout masks follow from a seed that torch draws, so they are not kept.
 
     Args:
         x: Query clips, paired with all of ``y``.

@@ -1,8 +1,8 @@
 // Batch normalisation, dropout, a residual and a rectifier in one: relu(dropout(norm(x)) + residual).
 //
-// Each alone would read and write the whole of its input, and main memory is what takes the time.
-// Forward this reads x twice, once for its statistics; backward it reads it twice, too. What dropout
-// leaves out follows from a seed, so that no mask is kept.
+// Each alone would read and write all of its input, and memory bandwidth limits them. This reads x
+// twice, once for its statistics, and twice in the backward pass. The dropout mask follows from a
+// seed, so it is not kept.
 
 #include <algorithm>
 #include <cmath>
@@ -16,9 +16,9 @@
 
 namespace {
 
-// Entries that are worth a thread.
+// Entries for each thread at least.
 constexpr int64_t WORTH_A_THREAD = int64_t(1) << 17;
-// Rows that are summed up in the precision of the input before their sum is added in float64.
+// Rows that are added in the precision of the input, before their sum is added in float64.
 constexpr int64_t BLOCK = 64;
 
 template <class T> struct Problem {

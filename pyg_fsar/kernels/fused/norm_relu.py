@@ -27,8 +27,8 @@ def norm_relu(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``relu(dropout(batch_norm(x)) + residual)`` as in training, and the statistics of ``x``.
 
-    Each of the four alone would read and write all of its input, and memory bandwidth is what limits
-    them. The dropout mask follows from a seed that torch draws, so it is not kept.
+    Each of the four alone would read and write all of its input, and memory bandwidth limits them.
+    The dropout mask follows from a seed that torch draws, so it is not kept.
 
     Args:
         x: Joints.

@@ -10,7 +10,7 @@
 
 namespace {
 
-// Block of a product that is summed up in registers.
+// Block of a product that is accumulated in registers.
 constexpr int ROWS = 5, VECTORS = REGISTER_BYTES == 64 ? 4 : 2, DOTS = VECTORS;
 
 // C [R, N vectors] = A B with A [R, depth] anywhere, B [depth, ...] in rows; added to C if asked.

@@ -15,7 +15,7 @@ inline uint64_t scrambled(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// A number for each lane of a vector.
+// A counter for each lane of a vector.
 template <class T> struct Counters {
   typedef uint32_t Vector __attribute__((vector_size(LANES<T> * 4)));
 };

@@ -43,19 +43,18 @@ template <class T> using BitVector = typename Register<T>::BitVector;
 template <class T> constexpr int LANES = REGISTER_BYTES / sizeof(T);
 
 template <class T> inline Vector<T> all(T value) { return Vector<T>{} + value; }
-// Of a number and NaN they take the second.
+// If one operand is NaN they return the second.
 template <class V> inline V larger(V a, V b) { return a > b ? a : b; }
 template <class V> inline V smaller(V a, V b) { return a < b ? a : b; }
 
-// A positive number as mantissa * 2^exponent, which has no bounds to speak of. Exponents are whole
+// A positive number as mantissa * 2^exponent, of practically unlimited range. Exponents are whole
 // numbers, but of type T.
 template <class T> struct Scaled {
   Vector<T> mantissa, exponent;
 
   Scaled() = default;
   Scaled(Vector<T> mantissa, Vector<T> exponent) : mantissa(mantissa), exponent(exponent) {}
-  // As the compiler would have it, but GCC's own copies are in parts of a vector, and who then
-  // reads the whole vector must wait for them.
+  // GCC's default copies write parts of a vector, and reading the whole vector then stalls.
   Scaled(const Scaled &other) : Scaled(other.mantissa, other.exponent) {}
   Scaled &operator=(const Scaled &other) {
     mantissa = other.mantissa;
@@ -131,8 +130,8 @@ template <class T> inline void transpose(Vector<T> *tile) {
   }
 }
 
-// While it lives, denormal numbers count as zero. They take a CPU tens of times as long, and make
-// no difference to sums with normal ones.
+// Treats denormal numbers as zero during its lifetime. They take a CPU tens of times as long, and do
+// not change sums with normal numbers.
 struct FlushDenormals {
 #if defined(__SSE2__)
   const unsigned before = _mm_getcsr();

@@ -10,7 +10,7 @@
 
 namespace {
 
-// Calls work(0), ..., work(count - 1), at the same time as far as the system gives threads.
+// Calls work(0), ..., work(count - 1) in parallel, as far as the system provides threads.
 template <class Work> void in_parallel(int64_t count, const Work &work) {
   std::vector<std::thread> others;
   others.reserve(size_t(count));
@@ -18,7 +18,7 @@ template <class Work> void in_parallel(int64_t count, const Work &work) {
   try {
     for (; next < count; ++next) others.emplace_back(std::cref(work), next);
   } catch (const std::system_error &) {
-    // It gives no more: this thread does the rest.
+    // No more threads: this one does the rest.
   }
   work(0);
   for (; next < count; ++next) work(next);

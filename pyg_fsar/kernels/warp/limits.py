@@ -28,7 +28,7 @@ def refuse_overflow(
     column = torch.arange(cost.size(2), device=cost.device)
     read = (row < n[:, None, None]) & (column < m[:, None, None])
     if band is not None:
-        read &= in_band(n, m, *cost.shape[1:], band)
+        read &= in_band(n, m, cost.size(1), cost.size(2), band)
     finite = cost.masked_fill(~(read & cost.isfinite()), 0)
     largest = finite.flatten(1).abs().amax(dim=1)
     bound = BOUND * (gamma or 1.0)

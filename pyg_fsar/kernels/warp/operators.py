@@ -34,8 +34,8 @@ def warp(
         free_ends: Whether to step from a row to the next within a column only in the pair's
             first two columns and its last one. On a cost with a column of zeros at either end
             this is the recursion of OTAM.
-        band: Radius of a band, see :func:`~pyg_fsar.kernels.warp.vectorised.in_band`; cells beyond it
-            are forbidden and never read.
+        band: Radius of a band, see :func:`~pyg_fsar.kernels.warp.vectorised.in_band`; cells beyond
+            it are forbidden and never read.
 
     Shapes:
         - **cost:** ``[B, N, M]``

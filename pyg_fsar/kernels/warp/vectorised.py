@@ -1,4 +1,4 @@
-r"""Dynamic time warping in plain torch: the backend for any device, and the reference of the others.
+r"""Dynamic time warping in plain torch: the backend for any device, and the others' reference.
 
 All pairs advance together, one anti-diagonal at a time. The forward pass keeps the weight of each
 of the three predecessors of a cell; the backward pass is then a plain linear recursion, which is
@@ -19,8 +19,8 @@ __all__ = ["BOUND", "FORBIDDEN", "NO_WEIGHTS", "backward", "forward", "in_band",
 
 # Stands for an infinite cost: sums of it stay finite in float32, so differences are never NaN.
 FORBIDDEN = 1e30
-# A total of this size, in units of gamma, went through a forbidden cell or through finite costs that
-# cannot be told from one: it is returned as infinity.
+# A total of this size, in units of gamma, went through a forbidden cell or through finite costs
+# that cannot be told from one: it is returned as infinity.
 BOUND = FORBIDDEN / 2
 # Smaller entries of an alignment are set to zero.
 NEGLIGIBLE = 1e-30

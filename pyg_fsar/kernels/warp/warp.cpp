@@ -1,8 +1,7 @@
 // Dynamic time warping, hard and soft, of many pairs side by side, and the gradient of its value.
 //
-// Each lane of a vector register is a pair: so the recursion, which must go cell by cell, keeps the
-// whole register busy. A block of pairs fills two registers: while one waits for its last cell, the
-// other computes.
+// Each lane of a vector register holds a pair, so that a recursion that goes cell by cell fills whole
+// registers. A block of pairs fills two registers, to overlap the latency of their dependent steps.
 //
 // The soft minimum works on exp(-r / gamma), kept as mantissa * 2^exponent. A cell then needs one
 // exponential, that of its own cost, and no logarithm; and since whole exponents add without
@@ -33,13 +32,13 @@ constexpr double FORBIDDEN = 1e30;
 constexpr double NEGLIGIBLE = 1e-30;
 // Rounding a float32 mantissa changes the value by 6e-8 gamma; above this, float64 is used.
 constexpr double LARGE_GAMMA = 1;
-// More origins than this are computed again for the backward pass rather than kept, which takes
-// less time than a trip to main memory.
+// Above this size origins are recomputed for the backward pass, which takes less time than reading
+// them from main memory.
 constexpr int64_t CACHE_BYTES = int64_t(1) << 21;
-// Where nothing is kept, costs are taken in portions of this size, which stay in the first cache.
+// Where nothing is kept, costs are loaded in portions of this size, which fit the first-level cache.
 constexpr int64_t PORTION_BYTES = int64_t(1) << 14;
 constexpr int64_t LINE_BYTES = 64;
-// Cells that are worth starting a thread for.
+// Cells for each thread at least.
 constexpr int64_t CELLS_PER_THREAD = int64_t(1) << 17;
 
 enum Status { DONE = 0, OUT_OF_MEMORY = 1, BAD_LENGTH = 2 };
@@ -62,13 +61,13 @@ template <class T> struct Origin {
   Vector<T> diagonal, up, left;
 };
 
-// What a block has for one cell: an Item for each register.
+// One cell of a block: an Item for each register.
 template <class Item> struct Cell {
   Item at[REGISTERS];
 };
 
-// Works through the blocks of a problem one at a time. Numbers are stored as S and computed as T.
-// What only the alignment needs is done where it is traced.
+// Computes the blocks of a problem one at a time. Numbers are stored as S and computed as T. Origins
+// and alignment are computed only if traced.
 template <class S, class T, bool soft, bool traced> class Worker {
   static constexpr int lanes = LANES<T>;
   using V = Vector<T>;
@@ -110,8 +109,8 @@ template <class S, class T, bool soft, bool traced> class Worker {
   }
 
  private:
-  // All rows if their origins fit the cache, else a number that balances the memory for the origins
-  // of a segment with that for the state between segments.
+  // All rows if their origins fit the cache, else the number that balances the memory for the origins
+  // of a segment against that for the state between segments.
   static int64_t segment_rows(const Problem<S> &problem) {
     if (!traced) {
       const int64_t portion = PORTION_BYTES / (problem.columns * int64_t(sizeof(Cell<V>)));
@@ -144,7 +143,7 @@ template <class S, class T, bool soft, bool traced> class Worker {
       bands[pair] = band_of(n[pair], m[pair], problem.radius);
       hull = {std::min(hull.low, bands[pair].low), std::max(hull.high, bands[pair].high)};
     }
-    // A cost that is NaN goes down a column, so rows have to share one.
+    // NaN is passed down a column, so neighbouring rows of a band must have a column in common.
     if (hull.low == hull.high) --hull.low;
     uneven = std::any_of(bands, bands + PAIRS, [this](const Band &band) {
       return band.low != hull.low || band.high != hull.high;

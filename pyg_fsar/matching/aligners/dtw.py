@@ -38,8 +38,9 @@ def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = Non
     r"""Cost of the cheapest path that starts at both first frames, ends at both last ones, and
     advances by one frame in the query, the support or both.
 
-    Its gradient is 1 on the cells of :func:`dtw_path` and 0 elsewhere. A second derivative raises
-    torch's RuntimeError, since no formula for it is registered.
+    Its gradient is 1 on the cells of :func:`dtw_path` and 0 elsewhere; second and forward-mode
+    derivatives are refused. A pair without any path costs infinity and gets no gradient. Time and
+    memory grow with :math:`N M`; with a band, time grows with :math:`N` times its width.
 
     With a ``band`` :math:`r`, frames :math:`i` of the query and :math:`j` of the support meet only
     if :math:`|j - i| \le r`, as in "Dynamic Programming Algorithm Optimization for Spoken Word
@@ -57,14 +58,17 @@ def dtw(cost: Tensor, lengths: PairLengths | None = None, band: int | None = Non
 
     Raises:
         TypeError: If the cost is not floating point or lengths or band are not integers.
-        ValueError: If ``band`` is negative, or a shape or length does not fit.
+        ValueError: If ``band`` is negative, a shape or length does not fit, or there are more than
+            8192 x 8192 cells and no band.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29,
+            which cannot be told from infinity.
     """
     return least_cost(*clean_pairs(cost, lengths), gamma=0.0, band=check_band(band))
 
 
 def dtw_path(cost: Tensor, band: int | None = None) -> Tensor:
     r"""Cheapest path through one cost matrix, as pairs of frames from ``(0, 0)`` to
-    ``(N - 1, M - 1)``. Of equally cheap steps it takes the diagonal.
+    ``(N - 1, M - 1)``; empty if there is none. Of equally cheap steps it takes the diagonal.
 
     Args:
         cost: Frame costs; infinity forbids a cell.

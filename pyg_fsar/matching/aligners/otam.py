@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
-from pyg_fsar.matching.aligners.warping import aligned_cells, check_smoothing, least_cost
+from pyg_fsar.matching.aligners.warping import (
+    aligned_cells,
+    check_size,
+    check_smoothing,
+    least_cost,
+)
 
 __all__ = ["OTAM", "otam", "otam_alignment"]
 
@@ -48,8 +53,8 @@ def otam(cost: Tensor, lam: float = OTAM.lam, lengths: PairLengths | None = None
 
     and at the first and last column also :math:`r_{i-1,j}`; row 0 is a running sum.
 
-    The gradient is exact; a second derivative raises torch's RuntimeError, since no formula for it
-    is registered. Half precision is computed, and returned, in float32.
+    The gradient is exact; second and forward-mode derivatives are refused. Half precision is
+    computed, and returned, in float32.
 
     Args:
         cost: Frame costs.
@@ -64,10 +69,14 @@ def otam(cost: Tensor, lam: float = OTAM.lam, lengths: PairLengths | None = None
     Raises:
         TypeError: If the cost is not floating point, lengths are not integers, or ``lam`` requires
             a gradient, which it would not get.
-        ValueError: If ``lam`` is not positive, or a shape or length does not fit.
+        ValueError: If ``lam`` is not positive, a shape or length does not fit, or there are more
+            than 8192 x 8192 cells.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29
+            ``lam``, which cannot be told from infinity.
     """
     lam = check_smoothing("lam", lam)
     cost, n, m = clean_pairs(cost, lengths)
+    check_size(cost)  # before columns are added
     return _one_way(cost, n, m, lam) + _one_way(cost.mT, m, n, lam)
 
 
@@ -78,8 +87,7 @@ def otam_alignment(
     cell in expectation, which is the gradient of :func:`otam` for the costs.
 
     Every column sums to at least 1 by the first direction and every row by the second. Not
-    differentiable: a backward through it raises torch's RuntimeError, since no formula for it is
-    registered.
+    differentiable: a backward through it is refused.
 
     Args:
         cost: Frame costs.
@@ -93,10 +101,14 @@ def otam_alignment(
     Raises:
         TypeError: If the cost is not floating point, lengths are not integers, or ``lam`` requires
             a gradient, which it would not get.
-        ValueError: If ``lam`` is not positive, or a shape or length does not fit.
+        ValueError: If ``lam`` is not positive, a shape or length does not fit, or there are more
+            than 8192 x 8192 cells.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29
+            ``lam``, which cannot be told from infinity.
     """
     lam = check_smoothing("lam", lam)
     cost, n, m = clean_pairs(cost, lengths)
+    check_size(cost)  # before columns are added
     cells = _cells_one_way(cost, n, m, lam) + _cells_one_way(cost.mT, m, n, lam).mT
     # A path ends in the zero column, which within a padded pair lies beyond its true frames.
     return cells.masked_fill(~inside(cost, n, m), 0)

@@ -55,9 +55,10 @@ def soft_dtw(
         r_{i,j} = d_{i,j} + \min\nolimits_\gamma (r_{i-1,j-1}, r_{i-1,j}, r_{i,j-1}), \qquad
         \min\nolimits_\gamma(a) = -\gamma \log \sum_k e^{-a_k / \gamma}
 
-    The gradient is exact; a second derivative raises torch's RuntimeError, since no formula for it
-    is registered. Half precision is computed, and returned, in float32. An infinite cost forbids a
-    cell.
+    The gradient is exact; second and forward-mode derivatives are refused. Half precision is
+    computed, and returned, in float32. An infinite cost forbids a
+    cell; a pair without any path costs infinity and gets no gradient. Time and memory grow with
+    :math:`N M`; with a band, time grows with :math:`N` times its width.
 
     Args:
         cost: Frame costs.
@@ -73,8 +74,10 @@ def soft_dtw(
     Raises:
         TypeError: If the cost is not floating point, lengths or band are not integers, or ``gamma``
             requires a gradient, which it would not get.
-        ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
-            not fit.
+        ValueError: If ``gamma`` is not positive, ``band`` is negative, a shape or length does not
+            fit, or there are more than 8192 x 8192 cells and no band.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29
+            ``gamma``, which cannot be told from infinity.
     """
     gamma, band = check_smoothing("gamma", gamma), check_band(band)
     return least_cost(*clean_pairs(cost, lengths), gamma, band=band)
@@ -89,8 +92,7 @@ def soft_alignment(
     r"""Expected alignment under soft-DTW: the probability that a path visits a cell, which is the
     gradient of :func:`soft_dtw` for the costs.
 
-    Not differentiable: a backward through it raises torch's RuntimeError, since no formula for it
-    is registered.
+    Not differentiable: a backward through it is refused.
 
     Args:
         cost: Frame costs.
@@ -105,8 +107,10 @@ def soft_alignment(
     Raises:
         TypeError: If the cost is not floating point, lengths or band are not integers, or ``gamma``
             requires a gradient, which it would not get.
-        ValueError: If ``gamma`` is not positive, ``band`` is negative, or a shape or length does
-            not fit.
+        ValueError: If ``gamma`` is not positive, ``band`` is negative, a shape or length does not
+            fit, or there are more than 8192 x 8192 cells and no band.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29
+            ``gamma``, which cannot be told from infinity.
     """
     gamma, band = check_smoothing("gamma", gamma), check_band(band)
     return aligned_cells(*clean_pairs(cost, lengths), gamma, band=band)

@@ -12,7 +12,14 @@ from torch.autograd.forward_ad import unpack_dual
 
 from pyg_fsar.kernels import takes_operators, warp, warp_backward, warp_total
 
-__all__ = ["MOST_FRAMES", "aligned_cells", "check_band", "check_smoothing", "least_cost"]
+__all__ = [
+    "MOST_FRAMES",
+    "aligned_cells",
+    "check_band",
+    "check_size",
+    "check_smoothing",
+    "least_cost",
+]
 
 #: Frames of each clip that are aligned without a band: about ten seconds for one pair on the CPU.
 MOST_FRAMES = 8192
@@ -116,7 +123,7 @@ def aligned_cells(
 
 
 def _check(cost: Tensor, band: int | None) -> None:
-    """Refuse transforms that would lose a gradient, and clips that would take minutes."""
+    """Refuse transforms that would lose a gradient, and what is too large."""
     if not takes_operators():
         raise RuntimeError(
             "alignments do not work within transforms of torch.func; take gradients of them with "
@@ -127,12 +134,21 @@ def _check(cost: Tensor, band: int | None) -> None:
             "alignments have no forward-mode derivative; take gradients of them with "
             "torch.autograd.grad or backward"
         )
+    check_size(cost, band)
+
+
+def check_size(cost: Tensor, band: int | None = None) -> None:
+    """Refuse clips that would take minutes to align.
+
+    Raises:
+        ValueError: If a pair has more than ``MOST_FRAMES`` squared cells and there is no band.
+    """
     rows, columns = cost.shape[-2:]
     if band is None and rows * columns > MOST_CELLS:
         raise ValueError(
-            f"to align {rows} x {columns} frames without a band takes time and memory in proportion "
-            f"to their product; give soft_dtw or dtw a band=, or resample clips to {MOST_FRAMES} "
-            "frames or less (pyg_fsar.transforms.ResampleFrames)"
+            f"to align {rows} x {columns} frames without a band takes time and memory in "
+            "proportion to their product; give soft_dtw or dtw a band=, or resample clips to "
+            f"{MOST_FRAMES} frames or less (pyg_fsar.transforms.ResampleFrames)"
         )
 
 

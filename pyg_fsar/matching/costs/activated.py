@@ -37,7 +37,8 @@ class ActivatedCost(FrameCost):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads.
-        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in
+            training.
         value_from: The clip whose joints are mixed: ``"self"`` or ``"other"``.
         cost: Cost between the frames of activated clips; :class:`CosineCost` if not given.
         chunk_size: Number of query clips to take at a time; as many as memory allows if not given.

@@ -37,7 +37,8 @@ class JointActivation(nn.Module):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads, each of :math:`d` = ``channels / heads``.
-        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in
+            training.
         value_from: ``"self"`` or ``"other"``.
 
     Shapes:
@@ -220,7 +221,8 @@ class SpatialActivation(nn.Module):
     Args:
         channels: Size of each joint.
         heads: Number of attention heads.
-        dropout: Fraction of attention weights, and of what they add to a joint, dropped in training.
+        dropout: Fraction of attention weights, and of what they add to a joint, dropped in
+            training.
         value_from: The clip whose joints are mixed: ``"self"``, the one that is activated, or
             ``"other"``, as usual in cross attention.
 

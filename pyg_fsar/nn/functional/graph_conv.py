@@ -44,8 +44,8 @@ def graph_conv(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = Non
 
 
 def _by_chunks(x: Tensor, adj: Tensor, weight: Tensor) -> bool:
-    """Whether to compute chunks of frames: on a CPU, where writing to new pages of memory costs more
-    than products; unless the adjacency needs a gradient or numbers are in half precision; and
+    """Whether to compute chunks of frames: on a CPU, where writing to new pages of memory costs
+    more than products; unless the adjacency needs a gradient or numbers are in half precision; and
     unless few channels become many, as in the first layer, where messages are small.
     """
     return (

@@ -287,7 +287,7 @@ def test_second_derivative_is_refused():
     cost = torch.rand(1, 3, 3, requires_grad=True)
     total, _ = warp(cost, *full(cost), 0.1, False)
     (grad,) = torch.autograd.grad(total.sum(), cost, create_graph=True)
-    with pytest.raises(RuntimeError, match="no second derivative.*create_graph=True"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*create_graph=True"):
         grad.sum().backward()
 
 

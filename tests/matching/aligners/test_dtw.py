@@ -60,5 +60,5 @@ def test_path_takes_one_matrix():
 def test_a_second_derivative_raises():
     cost = torch.rand(3, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(dtw(cost), cost, create_graph=True)
-    with pytest.raises(RuntimeError, match="no second derivative.*finite differences"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*finite differences"):
         gradient.sum().backward()

@@ -99,7 +99,7 @@ def test_alignment_is_zero_beyond_the_lengths():
 def test_a_second_derivative_raises():
     cost = torch.rand(3, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(otam(cost), cost, create_graph=True)
-    with pytest.raises(RuntimeError, match="no second derivative.*finite differences"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*finite differences"):
         gradient.sum().backward()
-    with pytest.raises(RuntimeError, match="no second derivative.*finite differences"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*finite differences"):
         otam_alignment(torch.rand(3, 4, requires_grad=True)).square().sum().backward()

@@ -151,9 +151,9 @@ def test_alignment_is_a_distribution_of_paths():
 def test_a_second_derivative_raises():
     cost = torch.rand(3, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(soft_dtw(cost, 0.1), cost, create_graph=True)
-    with pytest.raises(RuntimeError, match="no second derivative.*finite differences"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*finite differences"):
         gradient.square().sum().backward()
-    with pytest.raises(RuntimeError, match="no second derivative.*finite differences"):
+    with pytest.raises(RuntimeError, match=r"no second derivative.*finite differences"):
         soft_alignment(cost, 0.1).square().sum().backward()
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.autograd.forward_ad as fwAD
 from torch.nn.functional import pad
 
 from pyg_fsar.kernels import use_backend
@@ -238,3 +239,56 @@ def test_one_compiled_function_serves_with_and_without_a_gradient(aligner):
 def test_refuses_transforms_of_torch_func(transform):
     with pytest.raises(RuntimeError, match=r"torch\.autograd\.grad"):
         transform(lambda cost: soft_dtw(cost, 0.1).sum())(torch.rand(2, 4, 4))
+
+
+def sum_of(function):
+    return lambda *arguments, **options: function(*arguments, **options).sum()
+
+
+DIFFERENTIABLE = [soft_dtw, dtw, otam]
+
+
+@pytest.mark.parametrize("aligner", [*DIFFERENTIABLE, soft_alignment, otam_alignment])
+def test_refuses_forward_mode(aligner):
+    with fwAD.dual_level():
+        cost = fwAD.make_dual(torch.rand(4, 4), torch.rand(4, 4))
+        with pytest.raises(
+            RuntimeError, match=r"no forward-mode derivative.*torch\.autograd\.grad"
+        ):
+            aligner(cost)
+
+
+@pytest.mark.parametrize("aligner", DIFFERENTIABLE)
+@pytest.mark.parametrize("of", [torch.autograd.functional.hessian, torch.autograd.functional.jvp])
+def test_refuses_second_derivatives(aligner, of):
+    arguments = [torch.rand(3, 3)] * (2 if of is torch.autograd.functional.jvp else 1)
+    with pytest.raises(RuntimeError, match=r"no second derivative.*create_graph=True"):
+        of(sum_of(aligner), *arguments)
+
+
+def test_a_pair_without_a_path_is_infinitely_far():
+    cost = torch.rand(2, 4, 5)
+    cost[0, 2] = torch.inf
+    cost.requires_grad_()
+    for aligner in DIFFERENTIABLE:
+        total = aligner(cost)
+        assert total[0] == torch.inf and total[1].isfinite()
+        (grad,) = torch.autograd.grad(torch.exp(-total).sum(), cost)
+        assert not grad[0].any() and grad[1].any() and grad.isfinite().all()
+    assert not soft_alignment(cost.detach())[0].any()
+    assert dtw_path(cost[0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("aligner", DIFFERENTIABLE)
+def test_refuses_costs_beyond_its_range(aligner):
+    with pytest.raises(FloatingPointError, match=r"frame cost of 1e.33, .* scale costs down"):
+        aligner(torch.full((2, 3, 3), 1e33))
+
+
+def test_refuses_matrices_that_would_take_minutes_without_a_band():
+    cost = torch.zeros(()).expand(20_000, 20_000)
+    for aligner in (soft_dtw, dtw, otam, soft_alignment, dtw_path):
+        with pytest.raises(ValueError, match=r"20000 x 2000.*band=.*ResampleFrames"):
+            aligner(cost)
+    with pytest.raises(ValueError, match="band="):
+        soft_dtw(cost[:, :5000])

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from pyg_fsar.kernels import has_kernel, use_backend
 from pyg_fsar.matching import ActivatedCost, CosineCost, EuclideanCost, FrameCost, build_matcher
@@ -226,3 +227,42 @@ def test_padding_of_equally_long_clips_changes_nothing():
     with torch.no_grad():
         support[:, 2:], query[:, 2:] = 1e3, -1e3
     torch.testing.assert_close(matcher(support, torch.arange(2), query, *lengths), expected)
+
+
+@every_form
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_hooks_and_pruned_weights_of_its_modules_count(options, chunk_size):
+    cost, x, y = made(**options, chunk_size=chunk_size).eval(), clips(4), clips(2)
+    expected = costs_and_grads(cost, x, y)
+    modules = {name: m for name, m in cost.activation.named_modules() if not list(m.children())}
+    called = set()
+    for name, module in modules.items():
+        module.register_forward_hook(lambda *_, name=name: called.add(name))
+        module.register_full_backward_hook(lambda *_: None)
+    assert_equal(costs_and_grads(cost, x, y), expected)
+    assert called == set(modules)
+
+    for module in modules.values():
+        module._forward_hooks.clear()
+        module._backward_hooks.clear()
+        if isinstance(module, nn.Linear):
+            prune.l1_unstructured(module, "weight", amount=0.5)
+    optimizer = torch.optim.SGD(cost.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        cost(x, y).square().sum().backward()
+        optimizer.step()
+    pruned = cost(x, y)
+    for module in modules.values():
+        if isinstance(module, nn.Linear):
+            prune.remove(module, "weight")
+    torch.testing.assert_close(cost(x, y), pruned)
+
+
+def test_directions_may_differ_in_dropout():
+    cost, x, y = made(dropout=0.5), clips(4), clips(2)
+    cost.activation.y_from_x.dropout.p = 0.0
+    cost.activation.x_from_y.dropout.eval()
+    out = cost(x, y)
+    torch.testing.assert_close(cost(x, y), out)
+    torch.testing.assert_close(cost.eval()(x, y), out)
