@@ -19,7 +19,7 @@ MAX_DIMS, MAX_BYTES = 32, 2**48
 # The class, which is only an argument here and never called.
 NDARRAY = object()
 
-_SCALARS = (str, bytes, int, float, bool, type(None), np.generic)
+_KEYS = (str, bytes, int, float, type(None), np.number, np.bool_)
 
 
 class Unbuilt:
@@ -45,12 +45,24 @@ def checked_key(key: Any) -> Any:
     Raises:
         UnpicklingError: If it is none.
     """
-    for part in key if type(key) is tuple else (key,):
-        if not isinstance(part, _SCALARS):
+    parts = key if type(key) is tuple else (key,)
+    if len(parts) > 8:
+        raise UnpicklingError(f"a key of {len(parts)} parts")
+    for part in parts:
+        if not isinstance(part, _KEYS):
             raise UnpicklingError(f"a key of type {type(part).__name__}")
-        if isinstance(part, int) and part.bit_length() > 60:
-            raise UnpicklingError("a key beyond 60 bits")
+        # Numbers beyond 60 bits can be made to have the same hash.
+        if part.bit_length() > 60 if isinstance(part, int) else len(str(part)) > 1000:
+            raise UnpicklingError("a key beyond 60 bits or 1000 characters")
     return key
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; that of nested values may be endless."""
+    plain = isinstance(value, str | bytes | int)
+    if isinstance(value, tuple):
+        plain = all(isinstance(item, int) for item in value)
+    return f"{value!r:.50}" if plain else type(value).__name__
 
 
 def _reconstruct(array_type: Any, shape: Any, letter: Any) -> Unbuilt:
@@ -69,7 +81,7 @@ def _dtype(text: Any, align: Any = False, copy: Any = True) -> Unbuilt:
         text = text.decode("latin1")
     if not isinstance(text, str) or not DTYPE.fullmatch(text):
         raise UnpicklingError(
-            f"it asks for arrays of dtype {text!r:.50}; numbers, booleans and texts can be read"
+            f"it asks for arrays of dtype {_shown(text)}; numbers, booleans and texts can be read"
         )
 
     def build(state: Any) -> np.dtype:
@@ -79,7 +91,7 @@ def _dtype(text: Any, align: Any = False, copy: Any = True) -> Unbuilt:
         if (subarray, names, fields) != (None, None, None) or order not in ("<", ">", "=", "|"):
             raise UnpicklingError("it asks for arrays with fields")
         if any(size != dtype.itemsize for size in given):
-            raise UnpicklingError(f"it asks for a dtype {text} of {given[0]!r:.50} bytes")
+            raise UnpicklingError(f"it asks for a dtype {text} of {_shown(given[0])} bytes")
         return dtype.newbyteorder(order)
 
     return Unbuilt(build)
@@ -93,12 +105,12 @@ def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
         raise UnpicklingError("it asks for an array of Python objects; save lists instead")
     sizes = shape if isinstance(shape, tuple) else (-1,)
     if len(sizes) > MAX_DIMS or not all(type(size) is int and size >= 0 for size in sizes):
-        raise UnpicklingError(f"it asks for an array of shape {shape!r:.50}")
+        raise UnpicklingError(f"it asks for an array of shape {_shown(shape)}")
     if math.prod(size for size in sizes if size) * dtype.itemsize > MAX_BYTES:
-        raise UnpicklingError(f"it asks for an array of shape {shape!r:.50}")
+        raise UnpicklingError(f"it asks for an array of shape {_shown(shape)}")
     if math.prod(sizes) * dtype.itemsize != len(data):
         raise UnpicklingError(
-            f"it asks for an array of shape {shape!r:.50} and dtype {dtype} over {len(data)} bytes"
+            f"it asks for an array of shape {_shown(shape)}, dtype {dtype}, over {len(data)} bytes"
         )
     memory = bytearray(data)
     array: np.ndarray = np.ndarray(sizes, dtype, memory, order="F" if order == "F" else "C")
@@ -122,7 +134,7 @@ def _scalar(dtype: Any, data: Any) -> Any:
 def _encode_latin1(text: Any, encoding: Any) -> bytes:
     # Old protocols write bytes as a call of codecs.encode; other codecs have no place in data.
     if encoding not in ("latin1", "latin-1"):
-        raise UnpicklingError(f"encoding {encoding!r:.50}")
+        raise UnpicklingError(f"encoding {_shown(encoding)}")
     return text.encode("latin1")
 
 

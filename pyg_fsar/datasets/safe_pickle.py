@@ -68,6 +68,7 @@ class _Reader:
         self.outer: list[list[Any]] = []  # stacks below the marks
         self.memo: dict[int, Any] = {}
         self.num_containers = 0
+        self.num_bytes = 0
 
     def load(self) -> Any:
         operations, read = OPERATIONS, self.file.read
@@ -106,10 +107,23 @@ class _Reader:
     # containers
 
     def container(self, value: Any) -> None:
-        self.num_containers += 1
-        if self.num_containers > MAX_CONTAINERS:
-            raise UnpicklingError(f"more than {MAX_CONTAINERS} containers")
+        self.count_containers(1)
         self.stack.append(value)
+
+    def count_containers(self, count: int) -> None:
+        self.num_containers += count
+        if self.num_containers > min(MAX_CONTAINERS, 2 * self.size):
+            raise UnpicklingError(f"{self.num_containers} containers or elements of sets")
+
+    def count(self, arguments: tuple[Any, ...]) -> None:
+        """Count what a function gets: what the file has once must not be copied without end."""
+        for argument in arguments:
+            if isinstance(argument, str | bytes | bytearray):
+                self.num_bytes += len(argument)
+            elif isinstance(argument, list | tuple):
+                self.count_containers(len(argument))
+        if self.num_bytes > 2 * self.size:
+            raise UnpicklingError("more data than the file has")
 
     def mark(self) -> None:
         self.outer.append(self.stack)
@@ -188,12 +202,14 @@ class _Reader:
         arguments, function = self.stack.pop(), self.stack.pop()
         if id(function) not in FUNCTIONS or type(arguments) is not tuple:
             raise UnpicklingError("it calls what is no function")
+        self.count(arguments)
         self.container(function(*arguments))
 
     def build(self) -> None:
         state, unbuilt = self.stack.pop(), self.stack.pop()
         if not isinstance(unbuilt, Unbuilt) or type(state) is not tuple:
             raise UnpicklingError(f"it sets the state of {type(unbuilt).__name__}")
+        self.count(state)
         value = unbuilt.build(state)
         for number in unbuilt.memo:
             self.memo[number] = value

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,32 @@ def test_damaged(fabric, path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RuntimeError, match=r"cannot restore .*last\.ckpt.*(?s:.*)damaged"):
         load_checkpoint(fabric, path, {"model": nn.Linear(20, 20)})
+
+
+def test_every_flipped_bit_is_noticed(fabric, path):
+    state = {"model": nn.Linear(3, 2), "history": [{"loss": 0.5}]}
+    save_checkpoint(fabric, path, state)
+    content = path.read_bytes()
+    tail = range(8 * len(content) - 8 * 60, 8 * len(content))  # the checksum itself
+    for bit in (*range(0, 8 * len(content), 499), *tail):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(RuntimeError, match=r"cannot restore .*last\.ckpt.*damaged"):
+            load_checkpoint(fabric, path, {"model": nn.Linear(3, 2)})
+    path.write_bytes(content)
+    assert load_checkpoint(fabric, path, {})["history"] == state["history"]
+
+
+def test_a_checkpoint_is_an_archive_like_others(fabric, path):
+    """For torch and for tools that read archives; and one without a checksum can be loaded."""
+    save_checkpoint(fabric, path, {"model": nn.Linear(2, 1)})
+    assert torch.load(path, weights_only=True)["model"]["weight"].shape == (1, 2)
+    assert torch.load(path, weights_only=True, mmap=True)["model"]["weight"].shape == (1, 2)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    torch.save({"epoch": 3}, path)
+    assert load_checkpoint(fabric, path, {}) == {"epoch": 3}
 
 
 def test_of_another_model(fabric, path):
