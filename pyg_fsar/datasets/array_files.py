@@ -1,4 +1,4 @@
-"""The array files that other projects distribute: padded ``.npy`` files, and ``.npz`` of flat frames."""
+"""The array files that other projects distribute: padded ``.npy``, and ``.npz`` of flat frames."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ class PaddedFiles(ArrayFiles):
         assert label is not None
         self._names, self._labels = _load_labels(label)
         self._lengths = None if frame is None else load_npy(frame).reshape(-1)
-        for path, entries, what in ((label, self._labels, "labels"), (frame, self._lengths, "entries")):
+        for path, entries, what in (
+            (label, self._labels, "labels"),
+            (frame, self._lengths, "entries"),
+        ):
             if entries is not None and len(entries) != len(self._clips):
                 raise ValueError(
                     f"{path} has {len(entries)} {what} for the {len(self._clips)} clips of "

@@ -40,8 +40,8 @@ class SkeletonArrays(SkeletonDataset):
         - **clips:** each ``[M, T, V, C]``; their lengths and numbers of bodies may differ
 
     Raises:
-        ValueError: If the numbers of clips, labels and names differ, if labels are no whole numbers, or for
-            what :meth:`~pyg_fsar.data.SkeletonSequence.from_bodies` refuses.
+        ValueError: If the numbers of clips, labels and names differ, if labels are no whole
+            numbers, or for what :meth:`~pyg_fsar.data.SkeletonSequence.from_bodies` refuses.
 
     Example:
         >>> clips = [np.random.randn(1, 30, 25, 3), np.random.randn(2, 45, 25, 3)]
@@ -63,10 +63,12 @@ class SkeletonArrays(SkeletonDataset):
     ) -> None:
         if isinstance(clips, ArrayFiles):
             self._files: ArrayFiles | None = clips
-            settings = clips.settings
+            settings: Mapping[str, Any] = clips.settings
         else:
             self._files = None
-            self._raw = _check_arrays(clips, labels, names)
+            self._raw: tuple[Sequence[Any], list[int], list[str]] = _check_arrays(
+                clips, labels, names
+            )
             # Only a store on disk outlives the arrays and may meet other ones.
             settings = {} if processed_dir is None else {"arrays": _digest(*self._raw)}
         self._skip_invalid = skip_invalid
@@ -80,7 +82,7 @@ class SkeletonArrays(SkeletonDataset):
             **kwargs,
         )
         # It is in the store now; workers of a loader must not get it a second time.
-        self._raw, self._files = ((), (), ()), None
+        self._raw, self._files = ((), [], []), None
 
     @classmethod
     def from_npy(
@@ -232,9 +234,7 @@ def _check_arrays(
             "numpy.unique(labels, return_inverse=True)"
         )
     names = [str(name) for name in names]
-    checked = [
-        as_label(label, f"clip '{name}'") for label, name in zip(labels, names, strict=True)
-    ]
+    checked = [as_label(label, f"clip '{name}'") for label, name in zip(labels, names, strict=True)]
     return clips, checked, names
 
 

@@ -388,11 +388,11 @@ class SkeletonDataset(Dataset):
 
     def _read_checked(self, source: str) -> Iterator[RawClip | str]:
         """Clips of a raw file, and instead of one that cannot be used the reason why."""
-        num_classes = len(self.class_names) or None
+        layout, num_classes = self._layout, len(self.class_names) or None
         try:
             for clip in self.read_raw(source):
                 try:
-                    yield clip if isinstance(clip, str) else check_clip(clip, self._layout, num_classes)
+                    yield (clip if isinstance(clip, str) else check_clip(clip, layout, num_classes))
                 except (*BROKEN, TypeError) as error:
                     yield shorten(error, 300)
         except BROKEN as error:

@@ -1,11 +1,11 @@
-"""Arrays of numbers in ``.npy`` and ``.npz`` files, their headers checked before they are believed."""
+"""Arrays of numbers in ``.npy`` and ``.npz`` files, whose headers are checked first."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Literal
 from zipfile import ZipFile
 
 import numpy as np
@@ -34,7 +34,7 @@ def load_npy(path: Path) -> np.ndarray:
             offset = file.tell()
     except ValueError as error:
         raise ValueError(f"{path} is not a whole .npy file of numbers ({error})") from error
-    order = "F" if fortran else "C"
+    order: Literal["F", "C"] = "F" if fortran else "C"
     if 0 in shape:
         return np.zeros(shape, dtype)
     return np.asarray(np.memmap(path, dtype, "r", offset, shape, order))
@@ -89,7 +89,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is not a whole .npz file of numbers ({what})") from error
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether columns come first, and type of the numbers that follow."""
     try:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
