@@ -74,8 +74,8 @@ def name_classes(names: Iterable[str] | Mapping[int, str]) -> list[str]:
     if isinstance(names, str):
         raise ValueError(f"class_names must be a list of texts, got the text {shorten(names)!r}")
     listed = list(names)
-    if wrong := next((name for name in listed if not isinstance(name, str)), None):
-        raise ValueError(f"class_names must be texts, got {shorten(wrong)}")
+    if wrong := [name for name in listed if not isinstance(name, str)]:
+        raise ValueError(f"class_names must be texts, got {shorten(wrong[0])}")
     return [str(name) for name in listed]
 
 
