@@ -1,4 +1,4 @@
-"""The layouts that :meth:`pyg_fsar.Skeleton.get` knows from the start, and how one is recognised."""
+"""The layouts that :meth:`pyg_fsar.Skeleton.get` knows from the start, and which are usual."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def usual_layout(
         known = f"; with as many joints there are {', '.join(fitting)}" if fitting else ""
         channels = f"{dims} coordinates and a score" if scored else f"{num_channels} channels"
         raise ValueError(
-            f"{what} has {num_joints} joints with {channels} (axes V, C), which is the shape of no or "
-            f"several layouts; say which layout it is: skeleton=...{known}"
+            f"{what} has {num_joints} joints with {channels} (axes V, C), which is the shape of no "
+            f"or several layouts; say which layout it is: skeleton=...{known}"
         )
     return layout
 

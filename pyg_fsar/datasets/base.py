@@ -148,7 +148,7 @@ class SkeletonDataset(Dataset):
         Raises:
             FileNotFoundError: If there are none.
         """
-        return [file for file in self.raw_files() if Path(self.root or ".", file).exists()]
+        return [file for file in self.raw_files() if Path(self.input_root, file).exists()]
 
     def input_of(self, file: str) -> str:
         """Which of :meth:`input_files` a raw file lies in."""
@@ -157,6 +157,11 @@ class SkeletonDataset(Dataset):
     def shared_files(self) -> Iterable[str]:
         """Files that all clips depend on, such as lists of labels, relative to the root."""
         return ()
+
+    @property
+    def input_root(self) -> Path:
+        """Folder to which names of input files are relative, the root."""
+        return Path(self.root or ".")
 
     @property
     def store_name(self) -> str:
@@ -289,16 +294,16 @@ class SkeletonDataset(Dataset):
             if not (sources := self.raw_files()):
                 raise FileNotFoundError(f"found no raw files in {self.root}")
         except FileNotFoundError as error:
-            if Path(self.root).is_dir():
+            if self.input_root.is_dir():
                 raise
-            folder = Path(self.root).resolve()
+            folder = self.input_root.resolve()
             raise FileNotFoundError(f"there is no folder {folder}: {error}") from error
-        if not path.is_relative_to(self.root) and self._processed_dir is None:
+        if self._processed_dir is None and not path.is_relative_to(self.root):
             warnings.warn(f"{self.root} cannot be written; the store goes to {path}", stacklevel=4)
         with store_lock(path):
             if path.exists() and not self.force_reload:  # another process has made it meanwhile
                 return self._open(path)
-            shared = add_digests(Path(self.root or "."), self._stamps(self.shared_files()))
+            shared = add_digests(self.input_root, self._stamps(self.shared_files()))
             inputs = self._stamps(map(self.input_of, sources))
             info = {**self._info(), "class_names": self.class_names}
             stamps = [inputs[self.input_of(source)] for source in sources]
@@ -306,12 +311,12 @@ class SkeletonDataset(Dataset):
                 self._collect(writer, sources)
                 # Some shared files may be known only now that the raw files have been read.
                 inputs |= self._stamps(self.shared_files()) | shared
-                store = writer.finish(add_digests(Path(self.root or "."), inputs))
+                store = writer.finish(add_digests(self.input_root, inputs))
         self._warn_of_skipped(store)
         return store
 
     def _stamps(self, files: Iterable[str]) -> dict[str, Stamp | None]:
-        return {file: stamp_of(Path(self.root or ".", file)) for file in dict.fromkeys(files)}
+        return {file: stamp_of(Path(self.input_root, file)) for file in dict.fromkeys(files)}
 
     def _open(self, path: Path) -> SkeletonStore:
         remove_stale(path)
@@ -338,7 +343,7 @@ class SkeletonDataset(Dataset):
         return store
 
     def _compare_inputs(self, store: SkeletonStore, cure: str) -> None:
-        root, shared = Path(self.root or "."), list(self.shared_files())
+        root, shared = self.input_root, list(self.shared_files())
         try:
             there = {*self.input_files(), *shared}
         except FileNotFoundError:
@@ -383,15 +388,11 @@ class SkeletonDataset(Dataset):
 
     def _read_checked(self, source: str) -> Iterator[RawClip | str]:
         """Clips of a raw file, and instead of one that cannot be used the reason why."""
-        num_classes = len(self.class_names) or None
+        layout, num_classes = self._layout, len(self.class_names) or None
         try:
             for clip in self.read_raw(source):
                 try:
-                    yield (
-                        clip
-                        if isinstance(clip, str)
-                        else check_clip(clip, self._layout, num_classes)
-                    )
+                    yield (clip if isinstance(clip, str) else check_clip(clip, layout, num_classes))
                 except (*BROKEN, TypeError) as error:
                     yield shorten(error, 300)
         except BROKEN as error:

@@ -74,8 +74,8 @@ def name_classes(names: Iterable[str] | Mapping[int, str]) -> list[str]:
     if isinstance(names, str):
         raise ValueError(f"class_names must be a list of texts, got the text {shorten(names)!r}")
     listed = list(names)
-    if wrong := next((name for name in listed if not isinstance(name, str)), None):
-        raise ValueError(f"class_names must be texts, got {shorten(wrong)}")
+    if wrong := [name for name in listed if not isinstance(name, str)]:
+        raise ValueError(f"class_names must be texts, got {shorten(wrong[0])}")
     return [str(name) for name in listed]
 
 
@@ -132,7 +132,7 @@ def check_clip(
     if layout is None and bodies.ndim == 4 and bodies.size:
         if not np.isfinite(bodies).all():  # which says more than that no layout fits
             raise ValueError(f"{where} has NaN or infinite values; set missing joints to zero")
-        layout = usual_layout(*bodies.shape[2:], scored=clip.scored, what=where)
+        layout = usual_layout(bodies.shape[2], bodies.shape[3], clip.scored, where)
         _refuse_pixels(bodies, layout, where)
     SkeletonSequence.from_bodies(bodies, skeleton=layout or "ntu25", name=shorten(clip.name, 80))
     label = as_label(clip.label, where)

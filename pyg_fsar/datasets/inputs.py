@@ -115,8 +115,8 @@ def compare_inputs(
     changed = [*changes.changed, *(file for file in new if file in shared)]
     if changed:
         raise ValueError(
-            f"{made} from files that have changed since: {len(changed)} of those in {root}, such as "
-            f"{shorten(changed[0], 80)}; {cure}"
+            f"{made} from files that have changed since: {len(changed)} of those in {root}, such "
+            f"as {shorten(changed[0], 80)}; {cure}"
         )
     if new and len(changes.gone) == len(then):
         were = f"such as {shorten(changes.gone[0], 80)}" if then else "or none"

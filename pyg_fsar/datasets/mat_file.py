@@ -1,7 +1,7 @@
 """Arrays of MATLAB files, level 5, the format of ``.mat`` files up to version 7.2.
 
-SciPy's parser, being compiled, can be crashed by a damaged file, and a crash would end the reading of
-all others. The part of the format that holds an array of numbers is small.
+SciPy's parser, being compiled, can be crashed by a damaged file, and a crash would end the reading
+of all others. The part of the format that holds an array of numbers is small.
 """
 
 from __future__ import annotations

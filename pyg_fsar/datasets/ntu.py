@@ -203,13 +203,15 @@ class NTURGBD(SkeletonDataset):
     def _walk(self) -> tuple[list[str], list[str]]:
         """The files of clips and the zip files under the root, relative to it."""
         files, archives = [], []
-        for folder, _, names in os.walk(self.root, followlinks=True):
+        for folder, _, names in os.walk(self.root):
+            inside = os.path.relpath(folder, self.root)
+            prefix = "" if inside == "." else f"{inside}{os.sep}"
             for name in names:
                 lower = name.lower()
                 if lower.endswith(SUFFIX):
-                    files.append(os.path.relpath(os.path.join(folder, name), self.root))
+                    files.append(prefix + name)
                 elif lower.endswith(".zip") and "skeletons" in lower:
-                    archives.append(os.path.relpath(os.path.join(folder, name), self.root))
+                    archives.append(prefix + name)
         return sorted(files), sorted(archives)
 
     def read_raw(self, file: str) -> Iterator[RawClip]:

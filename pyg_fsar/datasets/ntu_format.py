@@ -111,10 +111,11 @@ class Lines:
 def read_ntu_skeleton(path: str | PathLike[str], max_bodies: int = 2) -> np.ndarray:
     """Read the bodies of an NTU RGB+D `.skeleton` file.
 
-    Bodies come and go: a track that begins after another one has ended, or in its last frame, within
-    a metre of where that was lost, is taken as the same person under a new tracking id. Where there are several
-    bodies, sensor ghosts (chairs, tables) are dropped by the rule of the dataset's FAQ, that the
-    spread of a person over y is large against that over x, unless nothing would remain. The
+    Bodies come and go: a track that begins after another one has ended, or in its last frame,
+    within a metre of where that was lost, is taken as the same person under a new tracking id.
+    Where there are several bodies, sensor ghosts (chairs, tables) are dropped by the rule of the
+    dataset's FAQ, that the spread of a person over y is large against that over x, unless nothing
+    would remain. The
     remaining bodies are ordered by motion, the variance over time of x, y and z summed over the
     joints, so that the main actor comes first.
 

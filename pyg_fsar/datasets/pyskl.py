@@ -37,10 +37,10 @@ class PYSKLPickle(SkeletonDataset):
     joints found in images, ``keypoint_score`` ``[M, T, V]``, which becomes a third channel:
     items then have the channels ``(x, y, score)``. No code in the pickle is run.
 
-    In PYSKL's files of Kinetics-400 the people are listed frame by frame: ``keypoint`` ``[D, V, 3]``
-    of ``frame_inds`` ``[D]``, often in a pickle of their own that ``raw_file`` names. It is looked
-    for in the folder of ``path`` and nowhere else. Of each frame the ten people with the highest
-    scores are kept, best first.
+    In PYSKL's files of Kinetics-400 the people are listed frame by frame: ``keypoint``
+    ``[D, V, 3]`` of ``frame_inds`` ``[D]``, often in a pickle of their own that ``raw_file`` names.
+    It is looked for in the folder of ``path`` and nowhere else. Of each frame the ten people with
+    the highest scores are kept, best first.
 
     Args:
         path: The ``.pkl`` file.
@@ -164,22 +164,21 @@ class PYSKLPickle(SkeletonDataset):
         if total not in (None, num_frames) and num_bodies > num_frames:
             if num_bodies != total:
                 raise ValueError(
-                    f"keypoint of shape {bodies.shape} has more bodies than frames as [M, T, V, C], "
+                    f"keypoint of shape {bodies.shape} has more bodies than frames as [M, T, V, C] "
                     f"and no axis has the {shorten(total, 20)} of 'total_frames'"
                 )
             bodies = bodies.swapaxes(0, 1)  # stored as [T, M, V, C]
             score = None if score is None else score.swapaxes(0, 1)
         if self.normalize:
             bodies = _normalize(bodies, annotation["img_shape"])
-        scored = score is not None and bodies.shape[-1] == 2
-        if scored:
-            score = score[..., None]
+        # Three channels with a score beside them are coordinates.
+        scored = None if score is None and bodies.shape[-1] == 3 else False
+        if score is not None and bodies.shape[-1] == 2:
+            scored, score = True, score[..., None]
             if self.normalize:
                 bodies = np.where(score > 0, bodies, 0)
             bodies = np.concatenate([bodies, score], axis=-1)
-        # With a score of its own beside three channels, these are coordinates.
-        known = scored or bodies.shape[-1] == 2 or score is not None
-        return RawClip(name, bodies, label, scored=scored if known else None)
+        return RawClip(name, bodies, label, scored=scored)
 
     def _keypoints_of(self, raw_file: Any) -> Mapping[str, Any]:
         """Content of a pickle of keypoints, which must be in the folder of the file."""

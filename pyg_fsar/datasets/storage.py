@@ -47,8 +47,8 @@ JOURNAL = "journal.jsonl"
 #: Columns of the index that hold metadata are marked as such.
 META = "metadata."
 COLUMNS = {"offsets", "num_bodies", "labels", "names", "sources", "checksums"}
-# Frames of stores up to this size are verified when the store is opened, which takes some hundredths
-# of a second; those of larger ones clip by clip, each when it is first read.
+# Frames of stores up to this size are verified when the store is opened, in some hundredths of a
+# second; those of larger ones clip by clip, each when it is first read.
 VERIFIED_AT_ONCE = 2**24
 
 
@@ -188,7 +188,7 @@ class SkeletonStore:
         """
         for clip in range(len(self)) if clips is None else clips:
             a, b = self.offsets[clip : clip + 2].tolist()
-            if checksum(self.frames[a:b]) != self.checksums[clip]:
+            if checksum(self.frames[a:b].data) != self.checksums[clip]:
                 raise ValueError(
                     f"clip '{self.names[clip]}' in the store at {self.path} is damaged: its frames "
                     "do not have the checksum they were written with; make the store anew with "
@@ -243,8 +243,8 @@ _DAMAGE = (
 )
 
 
-def checksum(data: bytes | np.ndarray) -> int:
-    """CRC-32 of some bytes, or of those of a contiguous array."""
+def checksum(data: bytes | memoryview) -> int:
+    """CRC-32 of some bytes."""
     return zlib.crc32(data)
 
 

@@ -81,7 +81,7 @@ class ClipCollector:
             self._frame_shape, self._skeleton, self._kinds = [V, C], clip.skeleton, kinds
             frames = np.ascontiguousarray(clip.bodies.reshape(M * T, V, C), dtype="<f4")
             self._write(frames)
-            row = (clip.name, int(clip.label), M, M * T, metadata, checksum(frames))
+            row = (clip.name, int(clip.label), M, M * T, metadata, checksum(frames.data))
             self._open_clips.append(row)
 
     def skip(self, reason: str) -> None:

@@ -228,6 +228,31 @@ def test_pyg_loader(ragged: list[SkeletonSequence]) -> None:
     assert second.lengths.tolist() == [6, 1]
 
 
+@pytest.mark.parametrize(
+    "key", ["frame_index", "face_id", "batch_number", "index", "edge_index_of"]
+)
+def test_plain_attributes_are_batched_as_they_are(key: str) -> None:
+    values = [0, 1, 2], [0.5, 1.5, 2.5], ["a", "b", "c"]
+    tensors = [torch.tensor([n]) for n in range(3)], [torch.full((n + 1, 2), n) for n in range(3)]
+    for column in values:
+        clips = [clip(1, 41, **{key: value}) for value in column]
+        batch = Batch.from_data_list(clips)
+        assert torch.as_tensor(batch[key]).tolist() == column if column[0] != "a" else batch[key]
+        assert [c[key] for c in batch.to_data_list()] == column
+    for column in tensors:
+        clips = [clip(1, 41, **{key: value}) for value in column]
+        batch = Batch.from_data_list(clips)
+        assert torch.equal(batch[key], torch.cat(column))
+        for back, value in zip(batch.to_data_list(), column, strict=True):
+            assert torch.equal(back[key], value)
+
+
+def test_a_true_edge_index_is_still_shifted() -> None:
+    edges = torch.tensor([[0, 1], [1, 2]])
+    batch = Batch.from_data_list([clip(1, 5, edge_index=edges) for _ in range(2)])
+    assert batch.edge_index.tolist() == [[0, 1, 5, 6], [1, 2, 6, 7]]
+
+
 # copies
 
 

@@ -72,7 +72,7 @@ def test_bad_arguments(tmp_path):
         UTDMHAD(tmp_path, split="valid")
 
 
-def test_without_scipy(tmp_path, monkeypatch):
+def test_no_compiled_parser_is_needed(tmp_path, monkeypatch):
     save(tmp_path, 1, 1, 1)
     plain = builtins.__import__
 
@@ -82,8 +82,13 @@ def test_without_scipy(tmp_path, monkeypatch):
         return plain(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install pyg-fsar\[examples\]"):
-        UTDMHAD(tmp_path)
+    assert len(UTDMHAD(tmp_path, split="all")) == 1
+
+
+def test_names_in_capitals(tmp_path):
+    save(tmp_path, 1, 1, 1)
+    (tmp_path / "a1_s1_t1_skeleton.mat").rename(tmp_path / "A1_S1_T1_SKELETON.MAT")
+    assert UTDMHAD(tmp_path, split="all").names == ["a1_s1_t1"]
 
 
 # the real data
