@@ -32,6 +32,8 @@ from pyg_fsar.nn.models import (
     FewShotModel,
     FrameEncoder,
     MSG3DStage,
+    MultiScaleBlock,
+    MultiScaleEncoder,
     MultiStream,
     MultiStreamMatcher,
     SkeletonEncoder,
@@ -43,7 +45,7 @@ from pyg_fsar.nn.models import (
     make_norm,
     stgcn_from_public,
 )
-from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.nn.norm import NORMS, PairNorm
 from pyg_fsar.nn.pretrained import PretrainedModule
 from pyg_fsar.nn.rank_max import RANK_METHODS, RankMax, nuclear_norm
 
@@ -52,6 +54,7 @@ __all__ = [
     "BACKBONES",
     "CTRGCN",
     "MSG3D",
+    "NORMS",
     "RANK_METHODS",
     "STGCN",
     "STGCNPP",
@@ -67,6 +70,8 @@ __all__ = [
     "FrameEncoder",
     "JointActivation",
     "MSG3DStage",
+    "MultiScaleBlock",
+    "MultiScaleEncoder",
     "MultiScaleTemporalConv",
     "MultiStream",
     "MultiStreamMatcher",
