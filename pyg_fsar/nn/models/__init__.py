@@ -8,6 +8,7 @@ from pyg_fsar.nn.models.ctr_gcn import CTRGCN, CTRGCNBlock
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, block_plan, make_norm
 from pyg_fsar.nn.models.frame_encoder import FrameEncoder
 from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
+from pyg_fsar.nn.models.multi_scale import MultiScaleBlock, MultiScaleEncoder
 from pyg_fsar.nn.models.multi_stream import MultiStream
 from pyg_fsar.nn.models.public_weights import stgcn_from_public
 from pyg_fsar.nn.models.skeleton_lstm import SkeletonLSTM
@@ -28,6 +29,8 @@ __all__ = [
     "CTRGCNBlock",
     "FrameEncoder",
     "MSG3DStage",
+    "MultiScaleBlock",
+    "MultiScaleEncoder",
     "MultiStream",
     "STGCNBlock",
     "STGCNPPBlock",

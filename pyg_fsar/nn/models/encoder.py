@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.nn.drop_edge import DropEdge
-from pyg_fsar.nn.norm import PairNorm
+from pyg_fsar.nn.norm import NORMS
 from pyg_fsar.nn.pretrained import PretrainedModule
 from pyg_fsar.skeleton import Skeleton
 
@@ -190,7 +190,8 @@ def make_norm(norm: str | nn.Module | None) -> nn.Module:
     """A norm for one block, of what the user gave for all.
 
     Args:
-        norm: ``"pairnorm"``; a module on ``[*, V, C]``, which is copied; or None for no norm.
+        norm: A name of :data:`~pyg_fsar.nn.NORMS`; a module on ``[*, V, C]``, which is copied; or
+            None for no norm.
 
     Raises:
         ValueError: If the norm is unknown.
@@ -199,6 +200,7 @@ def make_norm(norm: str | nn.Module | None) -> nn.Module:
         return nn.Identity()
     if isinstance(norm, nn.Module):
         return copy.deepcopy(norm)
-    if norm != "pairnorm":
-        raise ValueError(f"unknown norm '{norm}'; give 'pairnorm' or a module")
-    return PairNorm()
+    if norm not in NORMS:
+        known = " or ".join(map(repr, NORMS))
+        raise ValueError(f"unknown norm '{norm}'; give {known} or a module")
+    return NORMS[norm]()

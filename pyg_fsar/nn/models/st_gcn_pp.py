@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pyg_fsar.nn.conv import MultiScaleTemporalConv, SpatialGraphConv, TemporalConv
-from pyg_fsar.nn.models.agcn import AGCNBlock
-from pyg_fsar.nn.models.block_encoder import BlockEncoder
-from pyg_fsar.nn.models.encoder import block_plan
-from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.nn.conv import MultiScaleTemporalConv, NormalisedConv, TemporalConv
+from pyg_fsar.nn.models.multi_scale import MultiScaleBlock, MultiScaleEncoder
 
 __all__ = ["STGCNPP", "STGCNPPBlock"]
 
@@ -30,28 +27,15 @@ class MixedTemporalConv(TemporalConv):
         return super().convolve(self.branches(x, relu=True))
 
 
-class STGCNPPBlock(AGCNBlock):
-    r"""One block of :class:`STGCNPP`: that of :class:`STGCN` with a learned graph, a residual
-    around the graph convolution, and a :class:`~pyg_fsar.nn.MultiScaleTemporalConv` whose branches
-    are mixed by a 1 x 1 convolution.
+class STGCNPPBlock(MultiScaleBlock):
+    """One block of :class:`STGCNPP`: a :class:`~pyg_fsar.nn.SpatialGraphConv` on the bones and what
+    was learned in addition to them, and a :class:`~pyg_fsar.nn.MultiScaleTemporalConv` whose
+    branches are mixed by a 1 x 1 convolution.
 
-    Args:
-        in_channels: Size of each input joint.
-        out_channels: Size of each output joint.
-        num_joints: Number of joints, ``V``.
-        num_subsets: Number of subsets of the adjacency, ``K``.
-        stride: Temporal stride.
-        kernel_size: Size of the temporal kernels.
-        dilations: Dilation of each temporal kernel.
-        dropout: Share of features zeroed before the residual is added.
-        residual: Add the input of the block, by a 1 x 1 convolution if its shape changes.
-        norm: A module on :math:`(*, V, C)` that comes before the last rectifier.
-
-    Shapes:
-        - **x:** :math:`(B, T, V, C)`
-        - **adj:** :math:`(K, V, V)`
-        - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+    Arguments and shapes are those of :class:`~pyg_fsar.nn.MultiScaleBlock`.
     """
+
+    published = (3, (1, 2, 3, 4))
 
     def __init__(
         self,
@@ -59,64 +43,35 @@ class STGCNPPBlock(AGCNBlock):
         out_channels: int,
         num_joints: int,
         num_subsets: int = 3,
-        stride: int = 1,
-        kernel_size: int = 3,
-        dilations: Sequence[int] = (1, 2, 3, 4),
-        dropout: float = 0.0,
-        residual: bool = True,
-        norm: nn.Module | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            num_joints,
-            stride=stride,
-            dropout=dropout,
-            residual=residual,
-            norm=norm,
-            spatial=SpatialGraphConv(in_channels, out_channels, num_subsets),
-            temporal=MixedTemporalConv(out_channels, kernel_size, stride, dilations),
-        )
+        super().__init__(in_channels, out_channels, num_joints, num_subsets, **options)
         nn.init.ones_(self.spatial_norm.weight)
         # The learned graph begins as the bones, so what is learned is the difference from them.
         self.learned = nn.Parameter(torch.zeros(num_subsets, num_joints, num_joints))
+
+    @staticmethod
+    def make_temporal(
+        channels: int, kernel_size: int, stride: int, dilations: Sequence[int]
+    ) -> NormalisedConv:
+        """The mixed branches."""
+        return MixedTemporalConv(channels, kernel_size, stride, dilations)
 
     def mix_joints(self, x: Tensor, adj: Tensor) -> Tensor:
         """The spatial half of the block."""
         return super().mix_joints(x, adj + self.learned)
 
 
-class STGCNPP(BlockEncoder):
-    r"""One stream of ST-GCN++ from "PYSKL: Towards Good Practices for Skeleton Action Recognition"
+class STGCNPP(MultiScaleEncoder):
+    """One stream of ST-GCN++ from "PYSKL: Towards Good Practices for Skeleton Action Recognition"
     (ACM Multimedia 2022), without its classifier.
 
     Every block learns its graph, which begins as the bones, and looks at several time scales. It
     computes no graphs and so is the fastest of the encoders that learn one. See
     :class:`~pyg_fsar.nn.MultiStream` for the four streams of the paper.
 
-    Args:
-        skeleton: Layout of the joints, or its registered name.
-        in_channels: Size of each input joint.
-        num_blocks: 10 as published; 2, 4 and 7 as for :class:`STGCN`.
-        strategy: Partition of the bones, see :meth:`pyg_fsar.Skeleton.adjacency`.
-        dropout: Share of features zeroed in each block; none as published.
-        norm: ``"pairnorm"``, or a module on :math:`(*, V, C)` of which every block gets a copy
-            before its last rectifier, see :class:`STGCN`.
-        drop_edge: Share of bones dropped in training. All blocks lack the same bones; what is
-            learned in addition to the bones keeps its entries.
-        kernel_size: Size of the temporal kernels.
-        dilations: Dilation of each temporal kernel.
-        input_norm: ``"joint"`` as published or ``"channel"``, see :class:`SkeletonEncoder`.
-        plan: Instead of ``num_blocks``, the output channels and temporal stride of every block.
-
-    Shapes:
-        - **input:** :math:`(B, T, V, C)`
-        - **output:** :math:`(B, T', V, C')`, by default with
-          :math:`T' = \lceil \lceil T / 2 \rceil / 2 \rceil` and :math:`C' = 256`
-
-    Raises:
-        ValueError: If the number of blocks, the partition or a norm is unknown, the plan is empty,
-            or channels do not suffice for the branches of a temporal convolution.
+    Arguments, shapes and errors are those of :class:`~pyg_fsar.nn.MultiScaleEncoder`; as published,
+    the kernel size is 3, and the dilations are 1 to 4.
 
     Example:
         >>> encoder = STGCNPP("ntu25")
@@ -124,20 +79,4 @@ class STGCNPP(BlockEncoder):
         torch.Size([2, 8, 25, 256])
     """
 
-    def __init__(
-        self,
-        skeleton: str | Skeleton,
-        in_channels: int = 3,
-        num_blocks: int = 10,
-        strategy: str = "spatial",
-        dropout: float = 0.0,
-        norm: str | nn.Module | None = None,
-        drop_edge: float = 0.0,
-        kernel_size: int = 3,
-        dilations: Sequence[int] = (1, 2, 3, 4),
-        input_norm: str = "joint",
-        plan: Sequence[tuple[int, int]] | None = None,
-    ) -> None:
-        block = partial(STGCNPPBlock, kernel_size=kernel_size, dilations=dilations, dropout=dropout)
-        plan = block_plan(num_blocks, plan)
-        super().__init__(skeleton, in_channels, plan, block, strategy, norm, drop_edge, input_norm)
+    block = STGCNPPBlock

@@ -3,18 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from references import batch_norm, number_of_parameters, randomise
 from torch import Tensor, nn
 
 from pyg_fsar import Skeleton
 from pyg_fsar.nn import AGCN, AdaptiveGraphConv, AGCNBlock, PairNorm
 
 TINY = ((8, 1), (8, 1), (12, 2))
-
-
-def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """That of ``[B, C, T, V]``."""
-    mean, var = (None, None) if norm.training else (norm.running_mean, norm.running_var)
-    return F.batch_norm(x, mean, var, norm.weight, norm.bias, norm.training)
 
 
 def graph_convolution(conv: AdaptiveGraphConv, x: Tensor, adj: Tensor) -> Tensor:
@@ -48,18 +43,6 @@ def reference(model: AGCN, x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
-def randomise(model: nn.Module) -> None:
-    """Give every norm statistics and weights that matter, and every graph entries."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            for tensor in (module.weight, module.bias, module.running_mean):
-                nn.init.normal_(tensor)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if isinstance(module, AdaptiveGraphConv):
-            nn.init.normal_(module.learned, std=0.1)
-            nn.init.normal_(module.embed.bias)
-
-
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_the_public_form(training: bool) -> None:
     plan = [(8, 1), (8, 1), (12, 2), (12, 1), (16, 2)]
@@ -69,27 +52,18 @@ def test_equals_the_public_form(training: bool) -> None:
     torch.testing.assert_close(model(x), reference(model, x))
 
 
-def number_of_parameters(joints: int, plan: list[tuple[int, int]], width: int = 3) -> int:
+def block_parameters(joints: int, width: int, channels: int) -> int:
     """Counted from the paper's figures."""
-    total = 2 * joints * width  # input norm
-    for number, (channels, stride) in enumerate(plan):
-        embed = channels // 4
-        graphs = 3 * joints**2 + 2 * 3 * (width + 1) * embed
-        spatial = 3 * width * channels + 2 * channels
-        temporal = 9 * channels**2 + 3 * channels
-        projection = (width + 1) * channels + 2 * channels
-        total += graphs + spatial + temporal
-        total += projection if width != channels else 0
-        total += projection if number > 0 and (width, stride) != (channels, 1) else 0
-        width = channels
-    return total
+    graphs = 3 * joints**2 + 2 * 3 * (width + 1) * (channels // 4)
+    spatial = 3 * width * channels + 2 * channels
+    return graphs + spatial + 9 * channels**2 + 3 * channels
 
 
 def test_contract_of_the_published_network() -> None:
     model = AGCN("ntu25")
     plan = [(64, 1)] * 4 + [(128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
     count = sum(parameter.numel() for parameter in model.parameters())
-    assert count == number_of_parameters(25, plan) == 3_449_716
+    assert count == number_of_parameters(block_parameters, 25, plan) == 3_449_716
     # The public network counts 3.47 million with its classifier of 60 classes, the input norm of a
     # second body, and the biases of the graph convolutions.
     biases = 3 * sum(channels for channels, _ in plan)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar import Skeleton
-from pyg_fsar.nn import DropEdge, PairNorm, SkeletonEncoder
+from pyg_fsar.nn import NORMS, DropEdge, PairNorm, SkeletonEncoder
 from pyg_fsar.nn.models.encoder import block_plan, make_norm
 from pyg_fsar.testing import assert_encoder
 
@@ -125,6 +125,13 @@ def test_make_norm() -> None:
     copied = make_norm(given)
     assert isinstance(copied, nn.LayerNorm) and copied.weight is not given.weight
     with pytest.raises(ValueError, match="unknown norm 'layer'; give 'pairnorm' or a module"):
+        make_norm("layer")
+
+
+def test_a_further_norm_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NORMS, "batch", lambda: nn.LazyBatchNorm1d())
+    assert isinstance(make_norm("batch"), nn.LazyBatchNorm1d)
+    with pytest.raises(ValueError, match="give 'pairnorm' or 'batch' or a module"):
         make_norm("layer")
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from references import batch_norm, randomise
 from torch import Tensor, nn
 
 from pyg_fsar import Skeleton
@@ -50,15 +51,6 @@ def test_scales_share_no_pair() -> None:
     assert torch.equal(pairs.sum(dim=0), 1 - torch.eye(25))  # 12 bones reach every joint
     assert torch.equal(scales(skeleton, 13)[0], torch.eye(25))
     assert not scales(skeleton, 14)[13].triu(1).any()
-
-
-def batch_norm(norm: nn.BatchNorm1d, x: Tensor, channels: slice = slice(None)) -> Tensor:
-    """That of ``[B, C, ...]``, for some of the channels."""
-    values = [norm.running_mean, norm.running_var, norm.weight, norm.bias]
-    mean, var, weight, bias = (value[channels] for value in values)
-    if norm.training:
-        mean = var = None
-    return F.batch_norm(x, mean, var, weight, bias, norm.training)
 
 
 def aggregate(unit: GraphUnit, x: Tensor, graph: Tensor) -> Tensor:
@@ -113,17 +105,6 @@ def reference(model: MSG3D, x: Tensor) -> Tensor:
             y = y + batch_norm(path.batch_norm, z)
         x = temporal_unit(stage.last, y.relu()).relu()
     return x.permute(0, 2, 3, 1)
-
-
-def randomise(model: nn.Module) -> None:
-    """Give every norm statistics and weights that matter, and every graph entries."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            for tensor in (module.weight, module.bias, module.running_mean):
-                nn.init.normal_(tensor)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if isinstance(module, GraphUnit):
-            nn.init.normal_(module.learned, std=0.1)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from references import randomise
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
@@ -66,15 +67,6 @@ def reference(model: STGCN, x: Tensor) -> Tensor:
     for number, block in enumerate(model.blocks):
         x = ReferenceBlock(block, number == 0).train(model.training)(x, model.adjacency)
     return x.permute(0, 2, 3, 1)
-
-
-def randomise(model: nn.Module) -> None:
-    """Give every norm statistics and weights that matter."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            for tensor in (module.weight, module.bias, module.running_mean):
-                nn.init.normal_(tensor)
-            nn.init.uniform_(module.running_var, 0.5, 2)
 
 
 @pytest.mark.parametrize("training", [False, True])

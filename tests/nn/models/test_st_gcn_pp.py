@@ -3,17 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from references import batch_norm, number_of_parameters, randomise
 from torch import Tensor, nn
 
 from pyg_fsar.nn import STGCN, STGCNPP, STGCNPPBlock
 
 PUBLISHED = [(64, 1)] * 4 + [(128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1)]
-
-
-def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """That of ``[B, C, T, V]``."""
-    mean, var = (None, None) if norm.training else (norm.running_mean, norm.running_var)
-    return F.batch_norm(x, mean, var, norm.weight, norm.bias, norm.training)
 
 
 def graph_convolution(block: STGCNPPBlock, x: Tensor, adj: Tensor) -> Tensor:
@@ -61,17 +56,6 @@ def reference(model: STGCNPP, x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
-def randomise(model: nn.Module) -> None:
-    """Give every norm statistics and weights that matter, and every graph entries."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            for tensor in (module.weight, module.bias, module.running_mean):
-                nn.init.normal_(tensor)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if isinstance(module, STGCNPPBlock):
-            nn.init.normal_(module.learned, std=0.3)
-
-
 @pytest.mark.parametrize("training", [False, True])
 def test_equals_the_public_form(training: bool) -> None:
     plan = [(8, 1), (8, 1), (13, 2), (13, 1), (18, 2)]
@@ -81,29 +65,22 @@ def test_equals_the_public_form(training: bool) -> None:
     torch.testing.assert_close(model(x), reference(model, x))
 
 
-def number_of_parameters(joints: int, plan: list[tuple[int, int]], width: int = 3) -> int:
+def block_parameters(joints: int, width: int, channels: int) -> int:
     """Counted from the paper's figures."""
-    total = 2 * joints * width  # input norm
-    for number, (channels, stride) in enumerate(plan):
-        sixth = channels // 6
-        first = channels - 5 * sixth
-        spatial = 3 * (joints**2 + (width + 1) * channels) + 2 * channels
-        branches = (channels + 1) * channels + 2 * (channels - sixth)
-        branches += (3 * first + 1) * first + 3 * (3 * sixth + 1) * sixth
-        mix = 2 * channels + (channels + 1) * channels + 2 * channels
-        projection = (width + 1) * channels + 2 * channels
-        total += spatial + branches + mix
-        total += projection if width != channels else 0
-        total += projection if number > 0 and (width, stride) != (channels, 1) else 0
-        width = channels
-    return total
+    sixth = channels // 6
+    first = channels - 5 * sixth
+    spatial = 3 * (joints**2 + (width + 1) * channels) + 2 * channels
+    branches = (channels + 1) * channels + 2 * (channels - sixth)
+    branches += (3 * first + 1) * first + 3 * (3 * sixth + 1) * sixth
+    mix = 2 * channels + (channels + 1) * channels + 2 * channels
+    return spatial + branches + mix
 
 
 def test_contract_of_the_published_network() -> None:
     model = STGCNPP("ntu25")
     count = sum(parameter.numel() for parameter in model.parameters())
     # 1.39 million as published.
-    assert count == number_of_parameters(25, PUBLISHED) == 1_387_724
+    assert count == number_of_parameters(block_parameters, 25, PUBLISHED) == 1_387_724
     assert (model.in_channels, model.out_channels) == (3, 256)
     assert model(torch.randn(1, 30, 25, 3)).shape == (1, 8, 25, 256)
     assert repr(model) == "STGCNPP('ntu25', in_channels=3, out_channels=256, num_blocks=10)"
