@@ -17,8 +17,10 @@ __all__ = ["MEDIAPIPE"]
 NUM_JOINTS = 33
 LEFT_HIP, RIGHT_HIP = 23, 24
 # What the lists of landmarks of a frame are called, by those who write them.
-WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks")
-WORLD += ("world_landmarks",)
+WORLD = (
+    *("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks"),
+    *("worldLandmarks", "world_landmarks"),
+)
 PICTURE = ("keypoints", "pose_landmarks", "poseLandmarks", "landmarks", "pose")
 SCORES = ("visibility", "score", "presence")
 RATES = ("fps", "frame_rate", "frameRate", "ticksPerSecond")

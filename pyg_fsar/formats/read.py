@@ -117,7 +117,7 @@ def read_clip(
         raise ValueError(_message(source, f"cannot be read as '{name}'", error)) from error
     layout = Skeleton.get(recording.skeleton)
     rate = fps if fps is not None else recording.fps
-    attributes = {
+    attributes: dict[str, Any] = {
         "name": source.path.name if source.is_folder else source.path.stem,
         "format": name,
         "joint_names": layout.joints,
