@@ -167,4 +167,5 @@ MEDIAPIPE = Format(
     files="MediaPipe Pose: CSV (a row per frame or per landmark), JSON, arrays ``[T, 33, 3 or 4]``",
     layout="mediapipe33, or mediapipe33_2d without z",
     units="metres for world landmarks, else picture heights",
+    people="one; several in JSON, followed",
 )

@@ -103,4 +103,5 @@ OPENPOSE = Format(
     files="folder of JSON files written by --write_json, or one of them",
     layout="openpose25 or openpose18; hand21 with part=",
     units="image",
+    people="several, followed",
 )

@@ -98,4 +98,5 @@ PYSKL = Format(
     files="pickle of one or more annotations of MMPose or PYSKL, of which nothing is run",
     layout="coco17, openpose25, ntu25; others with skeleton=",
     units="image, or metres for 3D",
+    people="several, as in the file",
 )

@@ -85,7 +85,7 @@ class Source:
         """The first 64 KiB as text, with what does not decode replaced."""
         return self.head.decode(encoding(self.head), errors="replace")
 
-    @cached_property
+    @property
     def json(self) -> Any:
         """The file's JSON; None if the file does not start as JSON does.
 
@@ -94,17 +94,21 @@ class Source:
         """
         if self.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
             return None
+        return _value_of(self._json)
+
+    @cached_property
+    def _json(self) -> Any:
         raw = self.raw
         brackets = raw.count(b"[") + raw.count(b"{")
         parsed = len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
         if parsed > MAX_PARSED:
-            raise ValueError(f"its {len(raw) / 2**20:.0f} MiB of JSON are too many; split it")
+            return ValueError(f"its {len(raw) / 2**20:.0f} MiB of JSON are too many; split it")
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"it starts as JSON does, but is not whole ({error})") from error
+            return ValueError(f"it starts as JSON does, but is not whole ({error})")
 
-    @cached_property
+    @property
     def pickle(self) -> Any:
         """The content of a pickle, of which nothing is run; None if the file is no pickle.
 
@@ -114,7 +118,14 @@ class Source:
         """
         # Pickles of the oldest two protocols are text with no mark, so their name has to tell.
         named = self.path.suffix.lower() in (".pkl", ".pickle") and bool(self.head)
-        return load_pickle(self.path) if self.head[:1] == b"\x80" or named else None
+        return _value_of(self._pickle) if self.head[:1] == b"\x80" or named else None
+
+    @cached_property
+    def _pickle(self) -> Any:
+        try:
+            return load_pickle(self.path)
+        except ValueError as error:
+            return error
 
     @cached_property
     def array(self) -> np.ndarray | None:
@@ -136,6 +147,13 @@ class Source:
         if isinstance(content, np.ndarray) and content.dtype.kind in "biuf":
             return content
         return None
+
+
+def _value_of(result: Any) -> Any:
+    """A value, unless it is the error that was met: then it is raised, to all who ask."""
+    if isinstance(result, ValueError):
+        raise result
+    return result
 
 
 def encoding(raw: bytes) -> str:
