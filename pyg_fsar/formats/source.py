@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ HEAD = 2**16
 MAX_BYTES = 2**29
 # Parsed JSON may take a multiple of the file's size; so many bytes are allowed for it.
 MAX_PARSED = 1.5 * 2**30
+SMALL = 2**24  # JSON that is parsed without counting
 
 
 class Source:
@@ -36,13 +38,20 @@ class Source:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if not self.path.exists():
-            raise FileNotFoundError(f"there is no file or folder {path}")
+        try:
+            self._stat = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(f"there is no file or folder {path}") from error
 
-    @cached_property
+    @property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
-        return self.path.is_dir()
+        return stat.S_ISDIR(self._stat.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file; a pipe or device is none, and could be read for ever."""
+        return stat.S_ISREG(self._stat.st_mode)
 
     @cached_property
     def files(self) -> list[Path]:
@@ -57,17 +66,19 @@ class Source:
     @cached_property
     def head(self) -> bytes:
         """The first 64 KiB of a file; nothing for a folder."""
-        if self.is_folder or not self.path.is_file():  # a pipe or device could be read for ever
+        if not self.is_file:
             return b""
+        if self._stat.st_size <= HEAD:
+            return self.raw
         with self.path.open("rb") as file:
             return file.read(HEAD)
 
     @cached_property
     def raw(self) -> bytes:
         """All bytes of a file."""
-        if not self.path.is_file():
+        if not self.is_file:
             raise ValueError("it is no file")
-        size = self.path.stat().st_size
+        size = self._stat.st_size
         if size > MAX_BYTES:
             raise ValueError(
                 f"it has {size / 2**20:.0f} MiB, more than the {MAX_BYTES // 2**20} that a clip is "
@@ -99,9 +110,7 @@ class Source:
     @cached_property
     def _json(self) -> Any:
         raw = self.raw
-        brackets = raw.count(b"[") + raw.count(b"{")
-        parsed = len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
-        if parsed > MAX_PARSED:
+        if len(raw) > SMALL and _parsed_size(raw) > MAX_PARSED:
             return ValueError(f"its {len(raw) / 2**20:.0f} MiB of JSON are too many; split it")
         try:
             return json.loads(raw.decode("utf-8-sig"))
@@ -147,6 +156,12 @@ class Source:
         if isinstance(content, np.ndarray) and content.dtype.kind in "biuf":
             return content
         return None
+
+
+def _parsed_size(raw: bytes) -> int:
+    """About how many bytes of memory parsed JSON takes."""
+    brackets = raw.count(b"[") + raw.count(b"{")
+    return len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
 
 
 def _value_of(result: Any) -> Any:
