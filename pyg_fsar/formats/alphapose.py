@@ -57,4 +57,5 @@ ALPHAPOSE = Format(
     files="alphapose-results.json",
     layout="coco17 or halpe26",
     units="image",
+    people="several, by ``idx`` or followed",
 )

@@ -80,4 +80,5 @@ AZURE = Format(
     files="JSON of Azure Kinect joints",
     layout="azure32",
     units="metres",
+    people="several, as in the file",
 )

@@ -126,4 +126,5 @@ COCO = Format(
     files="JSON annotations or results in the format of COCO keypoints",
     layout="coco17 or halpe26",
     units="image",
+    people="several, by ``track_id`` or followed",
 )

@@ -49,4 +49,5 @@ KINETICS = Format(
     files="JSON file of Kinetics-skeleton",
     layout="openpose18",
     units="image",
+    people="several, followed",
 )

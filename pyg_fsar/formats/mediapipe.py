@@ -17,8 +17,10 @@ __all__ = ["MEDIAPIPE"]
 NUM_JOINTS = 33
 LEFT_HIP, RIGHT_HIP = 23, 24
 # What the lists of landmarks of a frame are called, by those who write them.
-WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks")
-WORLD += ("world_landmarks",)
+WORLD = (
+    *("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks"),
+    *("worldLandmarks", "world_landmarks"),
+)
 PICTURE = ("keypoints", "pose_landmarks", "poseLandmarks", "landmarks", "pose")
 SCORES = ("visibility", "score", "presence")
 RATES = ("fps", "frame_rate", "frameRate", "ticksPerSecond")
@@ -165,4 +167,5 @@ MEDIAPIPE = Format(
     files="MediaPipe Pose: CSV (a row per frame or per landmark), JSON, arrays ``[T, 33, 3 or 4]``",
     layout="mediapipe33, or mediapipe33_2d without z",
     units="metres for world landmarks, else picture heights",
+    people="one; several in JSON, followed",
 )

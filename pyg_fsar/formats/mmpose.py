@@ -52,4 +52,5 @@ MMPOSE = Format(
     files="JSON results of MMPose's inferencer",
     layout="coco17 or halpe26",
     units="image",
+    people="several, followed",
 )

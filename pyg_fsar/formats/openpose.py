@@ -100,7 +100,8 @@ def _frame(path: Path) -> Any:
 OPENPOSE = Format(
     matches,
     read,
-    files="folder of JSON files written by --write_json, or one of them",
+    files="folder of JSON files written by ``--write_json``, or one of them",
     layout="openpose25 or openpose18; hand21 with part=",
     units="image",
+    people="several, followed",
 )

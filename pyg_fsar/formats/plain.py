@@ -103,4 +103,5 @@ PLAIN = Format(
     files="``.npy``, ``.npz``, or CSV of numbers: ``[T, V, C]``, ``[M, T, V, C]``, ``[T, V * C]``",
     layout="skeleton=",
     units="metres, or image for 2D layouts",
+    people="several, as in the file",
 )

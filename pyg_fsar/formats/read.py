@@ -117,7 +117,7 @@ def read_clip(
         raise ValueError(_message(source, f"cannot be read as '{name}'", error)) from error
     layout = Skeleton.get(recording.skeleton)
     rate = fps if fps is not None else recording.fps
-    attributes = {
+    attributes: dict[str, Any] = {
         "name": source.path.name if source.is_folder else source.path.stem,
         "format": name,
         "joint_names": layout.joints,
@@ -129,16 +129,19 @@ def read_clip(
 
 
 def _recognise(source: Source) -> str:
-    try:
-        found = next((name for name, form in FORMATS.items() if form.matches(source)), None)
-    except PARSER_ERRORS as error:
-        raise ValueError(_message(source, "is damaged", error)) from error
-    if found is None:
-        raise ValueError(
-            f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it "
-            "is one of them, name it by format=... to see what is wrong"
-        )
-    return found
+    fault: BaseException | None = None
+    for name, form in FORMATS.items():
+        try:
+            if form.matches(source):
+                return name
+        except PARSER_ERRORS as error:  # damaged for this format, but it may be of another
+            fault = fault or error
+    if fault is not None:
+        raise ValueError(_message(source, "is damaged", fault)) from fault
+    raise ValueError(
+        f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it is "
+        "one of them, name it by format=... to see what is wrong"
+    )
 
 
 def _check_arguments(format: str | None, fps: float | None, people: int | str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,12 +28,15 @@ SAME = {"handtip": ("hand", "tip"), "l": ("left",), "r": ("right",)}
 FRAME = ("frame", "framenumber", "frameid", "frameno", "framenum", "frameidx", "frameindex")
 TIME = ("timestamp", "time", "timestampms", "timestampus", "timems", "seconds", "t")
 PERSON = ("person", "personid", "userid", "user", "bodyid", "body", "trackid", "trackingid")
-JOINT = ("landmarkid", "landmark", "landmarkindex", "landmarkname", "joint", "jointid", "jointname")
-JOINT += ("jointtype", "keypoint", "keypointid", "name", "id")
+JOINT = (
+    *("landmark", "landmarkid", "landmarkindex", "landmarkname", "joint", "jointid", "jointname"),
+    *("jointtype", "keypoint", "keypointid", "name", "id"),
+)
 
 JointKey = frozenset[str]
 
 
+@lru_cache(maxsize=4096)
 def joint_key(name: str) -> JointKey:
     """The words of a joint's name in any order and style: ``ShoulderLeft`` is ``left_shoulder``."""
     return _key([word.lower() for word in WORD.findall(name)])
@@ -158,7 +162,8 @@ def read_joints(source: Source, columns: Columns) -> Joints:
     if columns.is_long:
         keys = [joint_key(row[columns.others["joint"]]) for row in rows]
         names = list(dict.fromkeys(keys))
-        values, frame, person = _widen(values[:, 0], [names.index(k) for k in keys], frame, person)
+        place = {name: number for number, name in enumerate(names)}
+        values, frame, person = _widen(values[:, 0], [place[k] for k in keys], frame, person)
     return Joints(names, values, frame, num_frames, person, rate_of_times(time))
 
 
