@@ -89,6 +89,8 @@ def read(
         raise ValueError("nobody is seen in it")
     entries, frame = [entries[n] for n in people], frame[people]
     joints, layout = keypoint_list(entries)
+    if "num_keypoints" in entries[0]:  # annotated by people: 0 is not there, 1 hidden, 2 visible
+        joints[..., 2] /= 2
     person = None
     if all(entry.get("track_id") is not None for entry in entries):
         person = whole_numbers([entry["track_id"] for entry in entries], "track_id")

@@ -17,8 +17,10 @@ __all__ = ["MEDIAPIPE"]
 NUM_JOINTS = 33
 LEFT_HIP, RIGHT_HIP = 23, 24
 # What the lists of landmarks of a frame are called, by those who write them.
-WORLD = ("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks", "worldLandmarks")
-WORLD += ("world_landmarks",)
+WORLD = (
+    *("keypoints3D", "pose_world_landmarks", "poseWorldLandmarks"),
+    *("worldLandmarks", "world_landmarks"),
+)
 PICTURE = ("keypoints", "pose_landmarks", "poseLandmarks", "landmarks", "pose")
 SCORES = ("visibility", "score", "presence")
 RATES = ("fps", "frame_rate", "frameRate", "ticksPerSecond")
@@ -27,8 +29,8 @@ RATES = ("fps", "frame_rate", "frameRate", "ticksPerSecond")
 def matches(source: Source) -> bool:
     """33 landmarks a frame, in a table, JSON, or array ``[T, 33, 3 or 4]``."""
     if source.json is not None:
-        people = [p for frame in _frames(source.json)[:100] for p in _people(frame, True)]
-        return bool(people) and len(people[0]) == NUM_JOINTS
+        people = (person for frame in _frames(source.json) for person in _people(frame, True))
+        return len(next(people, [])) == NUM_JOINTS
     if source.array is not None:
         return _landmarks(source.array) is not None
     columns = read_columns(source)

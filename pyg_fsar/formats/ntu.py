@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pyg_fsar.datasets import parse_ntu_skeleton
+from pyg_fsar.datasets.ntu_format import parse_ntu_skeleton
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.source import Source
 

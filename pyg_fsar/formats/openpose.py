@@ -27,8 +27,8 @@ NAME = re.compile(r"(.*?)\d*(_keypoints)?\.json", re.IGNORECASE)
 def matches(source: Source) -> bool:
     """A JSON file with ``people``, or a folder of such files."""
     if source.is_folder:
-        files = _frame_files(source)
-        return bool(files) and matches(Source(files[0]))
+        first = next((path for path in source.files if _is_json(path)), None)
+        return first is not None and matches(Source(first))
     frames = source.json if isinstance(source.json, list) else [source.json]
     return bool(frames) and all(isinstance(f, dict) and "people" in f for f in frames)
 
@@ -74,8 +74,12 @@ def read(
     return Recording(joints, np.array(frame), len(contents), layout)
 
 
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
+
+
 def _frame_files(source: Source) -> list[Path]:
-    files = [path for path in source.files if path.suffix.lower() == ".json"]
+    files = [path for path in source.files if _is_json(path)]
     names = [NAME.fullmatch(path.name) for path in files]
     stems = {name.group(1) for name in names if name is not None}
     if len(stems) > 1:

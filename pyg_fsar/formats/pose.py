@@ -84,7 +84,7 @@ def read(source: Source, *, part: str = "pose") -> Recording:
     score = numbers[math.prod(shape) * dims :].reshape(shape)
     name, layout = _choose(components, part)
     start = sum(count for _, count, _ in components[: [c[0] for c in components].index(name)])
-    count, axes = next((count, axes) for found, count, axes in components if found == name)
+    count = next(count for found, count, _ in components if found == name)
     chosen = slice(start, start + count)
     clip = np.concatenate([joints[:, :, chosen], score[:, :, chosen, None]], axis=-1)
     clip = np.where(clip[..., -1:] > 0, clip, 0).astype(np.float64)

@@ -53,8 +53,8 @@ def read(
     if score is not None and bodies.shape[3] == layout.dims:
         bodies = np.concatenate([bodies, score[..., None]], axis=-1)
     if layout.dims == 2:
-        height, width = annotation.get("img_shape") or (None, None)
-        bodies = from_pixels(bodies[..., :3], None if height is None else (width, height))
+        shape = annotation.get("img_shape")  # height, width
+        bodies = from_pixels(bodies[..., :3], None if shape is None else (shape[1], shape[0]))
     return Recording.from_bodies(np.nan_to_num(bodies, nan=0.0, posinf=np.inf), layout)
 
 

@@ -109,14 +109,15 @@ def read_clip(
     _check_options(name, FORMATS[name], options)
     logger.info("%s is read as '%s'", path, name)
     try:
-        recording = FORMATS[name].read(source, **options)
-        _check_recording(recording)
-        bodies = _bodies(recording, people, retrack)
+        with np.errstate(all="ignore"):  # what overflows is infinite, and refused as that
+            recording = FORMATS[name].read(source, **options)
+            _check_recording(recording)
+            bodies = _bodies(recording, people, retrack)
     except PARSER_ERRORS as error:
         raise ValueError(_message(source, f"cannot be read as '{name}'", error)) from error
     layout = Skeleton.get(recording.skeleton)
     rate = fps if fps is not None else recording.fps
-    attributes = {
+    attributes: dict[str, Any] = {
         "name": source.path.name if source.is_folder else source.path.stem,
         "format": name,
         "joint_names": layout.joints,

@@ -35,7 +35,7 @@ class Source:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         if not self.path.exists():
             raise FileNotFoundError(f"there is no file or folder {path}")
 

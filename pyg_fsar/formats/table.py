@@ -27,8 +27,10 @@ SAME = {"handtip": ("hand", "tip"), "l": ("left",), "r": ("right",)}
 FRAME = ("frame", "framenumber", "frameid", "frameno", "framenum", "frameidx", "frameindex")
 TIME = ("timestamp", "time", "timestampms", "timestampus", "timems", "seconds", "t")
 PERSON = ("person", "personid", "userid", "user", "bodyid", "body", "trackid", "trackingid")
-JOINT = ("landmarkid", "landmark", "landmarkindex", "landmarkname", "joint", "jointid", "jointname")
-JOINT += ("jointtype", "keypoint", "keypointid", "name", "id")
+JOINT = (
+    *("landmark", "landmarkid", "landmarkindex", "landmarkname", "joint", "jointid", "jointname"),
+    *("jointtype", "keypoint", "keypointid", "name", "id"),
+)
 
 JointKey = frozenset[str]
 

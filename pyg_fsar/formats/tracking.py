@@ -36,7 +36,8 @@ def track_people(
         max_gap: The most frames from one sight of a person to the next.
         max_distance: The farthest, in body sizes, that a person gets from where they are expected
             in the next frame. It grows with the square root of the number of frames, up to double.
-        min_frames: A person seen in fewer frames is left out, unless nobody is seen in more.
+        min_frames: A person seen in fewer frames, and in less than a tenth of all in which somebody
+            is seen, is left out, unless nobody is seen in more.
 
     Shapes:
         - **joints:** ``[D, V, C]``, the channels being coordinates
@@ -55,14 +56,13 @@ def track_people(
             "be followed"
         )
     person = np.full(len(frame), -1, dtype=np.int64)
-    if counts.max(initial=0) == 1:
-        person[:] = 0
-        return person
+    if counts.max(initial=0) <= 1:
+        return np.zeros_like(person)
     num_people = 0
     active: list[_Track] = []
     for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
         poses = np.asarray(joints[group], dtype=np.float64)
-        seen = poses.any(axis=-1)
+        seen = np.any(poses, axis=-1)
         active = [track for track in active if number - track.frame <= max_gap]
         cost = _costs(active, poses, seen, number, max_distance)
         rows, columns = linear_sum_assignment(cost)
@@ -135,7 +135,7 @@ def _middles(poses: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _without_ghosts(person: np.ndarray, frame: np.ndarray, min_frames: int) -> np.ndarray:
     lengths = np.bincount(person)
-    keep = lengths >= min(min_frames, lengths.max())
+    keep = lengths >= min(min_frames, len(np.unique(frame)) / 10, lengths.max())
     person = np.where(keep[person], person, -1)
     kept = person >= 0
     if len(np.unique(frame[kept])) == kept.sum():
