@@ -83,7 +83,7 @@ def read(source: Source, *, scale: float | None = None, up: str = "y") -> Record
     if scale is None:
         scale = body_unit(parents, np.stack([joint.offset for joint in joints]))
     if up == "z":
-        joints_at = joints_at[..., [0, 2, 1]] * np.float32((1, 1, -1))
+        joints_at = joints_at[..., [0, 2, 1]] * np.array((1, 1, -1), dtype=np.float32)
     fps = 1 / seconds if 0 < seconds < np.inf else None
     frame = np.arange(num_frames)
     return Recording(

@@ -24,10 +24,9 @@ def write(path, markers, units="mm", up="+Z", rate=50.0):
         seen = np.where(np.isnan(frame[:, :1]), -1.0, 0.0)
         rows = np.concatenate([np.nan_to_num(frame), seen, seen], axis=1)
         writer.add_frames([(rows.astype(np.float32), np.zeros((0, 1)))])
-    with path.open("wb") as file:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # there are no analog channels
-            writer.write(file)
+    with path.open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there are no analog channels
+        writer.write(file)
     path.write_bytes(path.read_bytes().replace(b"mm  ", units.encode().ljust(4)))
     return path
 
