@@ -9,6 +9,7 @@ import numpy as np
 
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.kinematics import (
+    MAX_JOINTS,
     body_unit,
     euler_rotation,
     file_layout,
@@ -105,6 +106,8 @@ def _hierarchy(lines: list[str]) -> list[Joint]:
                 raise ValueError(f"{word} '{rest[:40]}': a file has one ROOT, which comes first")
             if not stack and joints:
                 raise ValueError(f"joint '{rest[:40]}' is outside of the root's braces")
+            if len(joints) == MAX_JOINTS:
+                raise ValueError(f"it has more than {MAX_JOINTS} joints")
             joints.append(Joint(rest, stack[-1] if stack else None))
             if joints[-1].parent is None and len(joints) > 1:
                 raise ValueError(f"joint '{rest[:40]}' hangs on the end of a limb")
