@@ -110,6 +110,9 @@ class KinderGator(SkeletonDataset):
         *(0, 2, 3, 5, 16, 25, 27),
         *(36, 38, 40, 47, 49, 50, 53),
     )
+    TRAIN_CLASSES: ClassVar[tuple[int, ...]] = tuple(
+        sorted(set(range(58)).difference(VAL_CLASSES, TEST_CLASSES))
+    )
 
     def __init__(
         self,
