@@ -25,9 +25,11 @@ import pyg_fsar
 from pyg_fsar import FewShotModel, Skeleton
 from pyg_fsar.data import Episode
 from pyg_fsar.datasets import (
+    HDM05,
     NTURGBD,
     UTDMHAD,
     FakeSkeletonDataset,
+    KinderGator,
     KineticsSkeleton,
     write_ntu_skeleton,
 )
@@ -35,6 +37,8 @@ from pyg_fsar.formats import FORMATS
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.nn import SpatialGraphConv
 from pyg_fsar.training import clip_transform
+from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
+from pyg_fsar.testing.samples import SAMPLES, sample_bodies
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -97,6 +101,22 @@ def write_raw_data(folder: Path) -> None:
     annotation |= {"keypoint": bodies(1, 4, 17, 2), "keypoint_score": np.ones((1, 4, 17))}
     content = {"split": {"train": ["clip"]}, "annotations": [annotation]}
     (folder / "clips.pkl").write_bytes(pickle.dumps(content))
+
+    people = {"Kinder-Gator/Adults": "POSE-p565_05-Bow-1469182474370.csv"}
+    people |= {"Kinder-Gator/Children": "POSE-p7_01-Raise-your-hand-1469182402284.csv"}
+    for place, name in people.items():
+        (folder / place).mkdir(parents=True)
+        sample = SAMPLES["joints_csv"]
+        sample.write(folder / place / name, sample_bodies(sample))
+    for action in ("grabHighR", "squat1Reps"):
+        (folder / "HDM05" / "amc" / action).mkdir(parents=True)
+        sample = MOTION_SAMPLES["asf_amc"]
+        name = f"HDM_bd_{action}_001_120.amc"
+        sample.write(folder / "HDM05" / "amc" / action / name, sample_bodies(sample))
+    for action in ("bow", "wave"):
+        (folder / "my_clips" / action).mkdir(parents=True)
+        sample = MOTION_SAMPLES["bvh"]
+        sample.write(folder / "my_clips" / action / "01.bvh", sample_bodies(sample))
 
     np.save(folder / "train_data.npy", bodies(2, 3, 4, 25, 1))
     (folder / "train_label.pkl").write_bytes(pickle.dumps((["a", "b"], [0, 1])))
@@ -233,15 +253,23 @@ def test_listed_splits_are_those_of_the_code() -> None:
         for classes in (dataset.VAL_CLASSES, dataset.TEST_CLASSES):
             assert f" {' '.join(map(str, classes))}\n" in page
     text = " ".join(page.split())
-    for split in ("train", "val", "test"):
-        classes = getattr(UTDMHAD, f"{split.upper()}_CLASSES")
-        listed = ", ".join(f"{label} {UTDMHAD.CLASS_NAMES[label]}" for label in classes)
-        assert f"* - {split} - {listed}" in text
-    order = np.random.default_rng(UTDMHAD.SPLIT_SEED).permutation(27).tolist()
-    drawn = [sorted(order[:15]), sorted(order[15:20]), sorted(order[20:])]
-    assert drawn == [
-        list(UTDMHAD.TRAIN_CLASSES), list(UTDMHAD.VAL_CLASSES), list(UTDMHAD.TEST_CLASSES)
-    ]  # fmt: skip
+    for data, sizes in ((UTDMHAD, (15, 5, 7)), (KinderGator, (34, 10, 14))):
+        order = np.random.default_rng(data.SPLIT_SEED).permutation(sum(sizes)).tolist()
+        for split, size in zip(("train", "val", "test"), sizes, strict=True):
+            classes = getattr(data, f"{split.upper()}_CLASSES")
+            listed = ", ".join(f"{label} {data.CLASS_NAMES[label]}" for label in classes)
+            assert f"* - {split} - {listed}" in text
+            drawn, order = order[:size], order[size:]
+            assert list(classes) == sorted(drawn)
+
+
+def test_listed_split_of_hdm05_is_that_of_its_classes() -> None:
+    text = (ROOT / "docs" / "source" / "datasets.rst").read_text()
+    lists = [re.search(rf"\n{s}\n   (\w+,[\w, ]+)\n", text) for s in ("train", "val", "test")]
+    names = [found[1].split(", ") for found in lists if found]
+    every = sorted(name for split in names for name in split)
+    val, test = HDM05.split_classes(len(every))
+    assert names[1:] == [[every[n] for n in labels] for labels in (val, test)]
 
 
 def test_rank_table_is_what_its_code_prints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.kinematics import (
+    MAX_JOINTS,
     body_unit,
     euler_rotation,
     file_layout,
@@ -83,7 +84,7 @@ def read(source: Source, *, scale: float | None = None, up: str = "y") -> Record
     if scale is None:
         scale = body_unit(parents, np.stack([joint.offset for joint in joints]))
     if up == "z":
-        joints_at = joints_at[..., [0, 2, 1]] * np.float32((1, 1, -1))
+        joints_at = joints_at[..., [0, 2, 1]] * np.array((1, 1, -1), dtype=np.float32)
     fps = 1 / seconds if 0 < seconds < np.inf else None
     frame = np.arange(num_frames)
     return Recording(
@@ -105,6 +106,8 @@ def _hierarchy(lines: list[str]) -> list[Joint]:
                 raise ValueError(f"{word} '{rest[:40]}': a file has one ROOT, which comes first")
             if not stack and joints:
                 raise ValueError(f"joint '{rest[:40]}' is outside of the root's braces")
+            if len(joints) == MAX_JOINTS:
+                raise ValueError(f"it has more than {MAX_JOINTS} joints")
             joints.append(Joint(rest, stack[-1] if stack else None))
             if joints[-1].parent is None and len(joints) > 1:
                 raise ValueError(f"joint '{rest[:40]}' hangs on the end of a limb")

@@ -15,6 +15,9 @@ from pyg_fsar.formats.source import Source
 
 __all__ = ["C3D"]
 
+# What the library raises over damaged files, besides what all parsers may.
+DAMAGED = (AssertionError, ArithmeticError, EOFError, MemoryError, NameError, struct.error)
+
 
 def matches(source: Source) -> bool:
     """A file with the key byte of C3D, and that of a processor at the start of its parameters."""
@@ -45,7 +48,7 @@ def read(source: Source, *, scale: float | None = None, up: str | None = None) -
             num_frames = reader.last_frame - reader.first_frame + 1
             _check_size(reader, num_frames, len(source.raw))
             points = np.stack([points for _, points, _ in reader.read_frames()])
-    except (AssertionError, EOFError, struct.error, ArithmeticError, MemoryError) as error:
+    except DAMAGED as error:
         raise ValueError(f"it is damaged ({error!r})") from error
     if len(points) != num_frames:
         raise ValueError(f"it says {num_frames} frames but ends after {len(points)}")

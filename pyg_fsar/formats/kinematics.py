@@ -13,6 +13,7 @@ from pyg_fsar.joint_names import left_right_pairs
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = [
+    "MAX_JOINTS",
     "body_unit",
     "euler_rotation",
     "file_layout",

@@ -48,11 +48,10 @@ def marker_recording(
         ValueError: If unit, axis or scale is unknown.
     """
     if scale is None:
-        if unit.strip().lower() not in LENGTHS:
-            raise ValueError(
-                f"its unit of length is '{unit.strip()[:20]}'; give scale=METRES_PER_UNIT"
-            )
-        scale = LENGTHS[unit.strip().lower()]
+        unit = unit.strip().lower()
+        if unit not in LENGTHS:
+            raise ValueError(f"its unit of length is '{unit[:20]}'; give scale=METRES_PER_UNIT")
+        scale = LENGTHS[unit]
     if not 0 < scale < np.inf:
         raise ValueError(f"scale must be a positive number of metres, got {scale}")
     if up not in TO_Y_UP:

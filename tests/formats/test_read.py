@@ -15,6 +15,7 @@ from pyg_fsar import Skeleton
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.formats import FORMATS, read_clip, recognise
 from pyg_fsar.testing import SAMPLES, sample_bodies
+from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
 
 NAMES = sorted(SAMPLES)
 HIPS = [23, 24]
@@ -61,7 +62,8 @@ def _source(path: Path):
 
 
 def test_every_format_has_a_sample() -> None:
-    assert {sample.format for sample in SAMPLES.values()} == set(FORMATS)
+    samples = [*SAMPLES.values(), *MOTION_SAMPLES.values()]
+    assert {sample.format for sample in samples} == set(FORMATS)
 
 
 def test_people(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_options(tmp_path: Path) -> None:
         read_clip(path, video=1)
     with pytest.raises(ValueError, match=r"size must be the picture's \(width, height\)"):
         read_clip(path, size=(0, 480))
-    with pytest.raises(ValueError, match="unknown format 'vicon'; known are openpose"):
+    with pytest.raises(ValueError, match=r"unknown format 'vicon'; known are bvh, .*openpose"):
         read_clip(path, format="vicon")
     for people in (0, 1.5, "some", None):
         with pytest.raises(ValueError, match="people must be a number from 1 or 'all'"):
@@ -150,7 +152,9 @@ def test_unknown_files(tmp_path: Path) -> None:
         "table.csv": b"time,speed\n1,2\n",
     }.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{name} is of no known format; known are openpose"):
+        with pytest.raises(
+            ValueError, match=rf"{name} is of no known format; known are bvh, .*openpose"
+        ):
             read_clip(tmp_path / name)
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match="folder is of no known format"):
