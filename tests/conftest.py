@@ -16,6 +16,32 @@ from pyg_fsar import Skeleton
 torch.set_num_threads(1)
 
 
+# Parts of the names of tests that take more than about a second of processor time: whole runs,
+# processes of their own, and what torch.compile or Triton's interpreter works on.
+SLOW = (
+    "tests/examples/",
+    "test_ranks.py",
+    "test_triton_warp.py",
+    "compiles",
+    "compile_whole",
+    "compiled_without_graph_breaks",
+    "test_compiled_function",
+    "test_one_compiled_function",
+    "test_spawned_worker",
+    "test_matplotlib_is_only_imported_to_draw",
+    "test_subpackages_are_there",
+    "test_scikit_learn",
+    "test_code_runs",
+    "test_picture",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(part in item.nodeid for part in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
