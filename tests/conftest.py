@@ -16,6 +16,41 @@ from pyg_fsar import Skeleton
 torch.set_num_threads(1)
 
 
+# Parts of the names of tests that take more than about a second of processor time: whole runs,
+# processes of their own, torch.compile, Triton's interpreter, finite differences.
+SLOW = (
+    "tests/examples/",
+    "test_a_band_is_infinite_cost",
+    "test_alignment_in_time_helps",
+    "test_code_runs",
+    "test_experiment.py::test_run",
+    "test_kernels_in_the_interpreter",
+    "test_matplotlib_is_only_imported_to_draw",
+    "test_picture_is_drawn",
+    "test_ranks.py",
+    "test_scikit_learn",
+    "test_spawned_worker",
+    "test_subpackages_are_there",
+    "at_length_512",
+    "compile_takes",
+    "compile_whole",
+    "compile_without_a_gpu",
+    "compiled_without_graph_breaks",
+    "compiles",
+    "for_long_clips",
+    "gradients_are_those_of_differences",
+    "graph_is_traced",
+    "keep_the_rules_of_torch",
+    "one_compiled_function",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(part in item.nodeid for part in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

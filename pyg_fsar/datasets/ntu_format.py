@@ -70,7 +70,7 @@ class Lines:
         for block in range(0, len(self.buffer), BLOCK):
             text = self.buffer[block : block + BLOCK]
             packed.append(np.packbits(text == ord("\n")))
-            self.num_blanks += np.count_nonzero(text == ord(" "))
+            self.num_blanks += int(np.count_nonzero(text == ord(" ")))
         # Most groups of eight characters have no line end and are passed over at once.
         eights = np.concatenate(packed)
         some = np.flatnonzero(eights != 0)
