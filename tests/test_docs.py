@@ -36,9 +36,9 @@ from pyg_fsar.datasets import (
 from pyg_fsar.formats import FORMATS
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.nn import SpatialGraphConv
-from pyg_fsar.training import clip_transform
 from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
 from pyg_fsar.testing.samples import SAMPLES, sample_bodies
+from pyg_fsar.training import clip_transform
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
