@@ -134,7 +134,7 @@ def layers(options: argparse.Namespace) -> Iterator[Check]:
         yield f"RankMax, {method}", lambda m=method, x=x: module_agrees(RankMax(m), options, x)
     for name, backbone in BACKBONES.items():
         x = torch.randn(2, 12, 25, 3)
-        # In float64: where two values are nearly the largest, rounding decides who gets the gradient.
+        # In float64: of two values nearly alike, rounding decides which one gets the gradient.
         yield (
             f"encoder {name}",
             lambda b=backbone, x=x: module_agrees(b("ntu25"), options, x, dtype=torch.float64),

@@ -70,7 +70,7 @@ class HDM05(SkeletonDataset):
             force_reload=force_reload,
             settings={"classes": names},
         )
-        self._select(np.isin(self.store.labels, classes))
+        self.select(np.isin(self.store.labels, classes))
 
     @classmethod
     def split_classes(cls, num_classes: int) -> tuple[list[int], list[int]]:

@@ -133,7 +133,7 @@ class KinderGator(SkeletonDataset):
             num_workers=num_workers,
             force_reload=force_reload,
         )
-        self._select(np.isin(self.store.labels, classes))
+        self.select(np.isin(self.store.labels, classes))
 
     def raw_files(self) -> list[str]:
         """The CSV files of the adults, then of the children, by subject and position."""

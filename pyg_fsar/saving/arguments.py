@@ -54,6 +54,7 @@ def saveable(item: T, name: str | None = None) -> T:
         name: Its name in files; by default its own, after the package that it comes from.
 
     Example:
+        >>> from dataclasses import dataclass
         >>> @saveable
         ... @dataclass(frozen=True)
         ... class Shift:
