@@ -314,13 +314,15 @@ class _Planner:
         return data
 
     def malformed(self, where: str, reason: str) -> ValueError:
-        begin = f"cannot make {_short(self.owner)} of {self.source}: " if self.owner else ""
+        if self.owner:
+            where = where.removesuffix(f" in {self.source}")
+            where = f"cannot make {_short(self.owner)} of {self.source}: {where}"
         return ValueError(
-            f"{begin}{where} is malformed ({reason}); the file is damaged or of another version: "
+            f"{where} is malformed ({reason}); the file is damaged or of another version: "
             "copy or save it again"
         )
 
 
 def _short(text: Any) -> str:
     text = str(text)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return text if len(text) <= 100 else f"{text[:97]}..."
