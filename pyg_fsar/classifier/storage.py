@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.saving import decode, pack_manifest, read_manifest, read_snapshot, write_files
+from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["read_folder", "write_folder"]
 
@@ -80,7 +81,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
         config = {
             **stored,
             "classes": _classes(stored["classes"], stored.pop("dtype")),
-            "skeleton": decode({"$skeleton": stored["skeleton"]}, f"the skeleton in {path}"),
+            "skeleton": decode({"$skeleton": stored["skeleton"]}, f"the skeleton in {CLASSIFIER}"),
             "model": snapshot,
         }
         support = EmbeddedClips(**load(snapshot.files[SUPPORT]))
@@ -91,6 +92,12 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
         raise ValueError(
             f"{folder} holds a damaged classifier ({error!r:.240}); copy or save it again"
         ) from error
+    skeleton = config["skeleton"]
+    if skeleton.name in Skeleton.available() and Skeleton.get(skeleton.name) != skeleton:
+        raise ValueError(
+            f"the classifier in {folder} has another skeleton '{skeleton.name}' than the one "
+            "registered by this name; load it where yours is not registered, or save it again"
+        )
     return config, support
 
 

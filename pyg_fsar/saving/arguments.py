@@ -233,7 +233,10 @@ class _Planner:
             raise self.malformed(where, "a partial of something that is no class and no function")
         make = self.plan(function, where, depth + 1)
         args = self.plan(self.checked(data["args"], list, where), where, depth + 1)
-        keywords = self.keywords(data["keywords"], where, depth, {})
+        keywords = {
+            key: self.plan(value, where, depth + 1)
+            for key, value in self.checked(data["keywords"], dict, where).items()
+        }
         return lambda: functools.partial(make(), *args(), **{k: v() for k, v in keywords.items()})
 
     def call(
@@ -247,34 +250,33 @@ class _Planner:
     ) -> tuple[type, Plan]:
         cls = found or self.find(name, "class", where)
         self.owner = self.owner or str(name)
-        origin = f"argument '{{}}' of {cls.__name__} in {self.source}"
-        plans = self.keywords(arguments, origin, depth, given)
-        problem = (
-            f"cannot make {_short(name)} of {self.source}: {{}}; an argument does not fit, or the "
-            "file is damaged or of another version"
-        )
+        arguments = self.checked(arguments, dict, where)
+        plans = {
+            key: self.plan(
+                value, f"argument '{_short(key)}' of {cls.__name__} in {self.source}", depth + 1
+            )
+            for key, value in arguments.items()
+            if key not in given
+        }
         try:
             inspect.signature(cls).bind(**plans, **given)
         except TypeError as error:
-            raise ValueError(problem.format(_short(repr(error)))) from error
+            raise self.unfit(name, error) from error
 
         def make() -> Any:
             values = {key: plan() for key, plan in plans.items()}
             try:
                 return cls(**values, **given)
             except Exception as error:
-                raise ValueError(problem.format(_short(repr(error)))) from error
+                raise self.unfit(name, error) from error
 
         return cls, make
 
-    def keywords(
-        self, data: Any, where: str, depth: int, given: Mapping[str, Any]
-    ) -> dict[str, Plan]:
-        return {
-            key: self.plan(value, where.replace("{}", _short(key)), depth + 1)
-            for key, value in self.checked(data, dict, where).items()
-            if key not in given
-        }
+    def unfit(self, name: Any, error: Exception) -> ValueError:
+        return ValueError(
+            f"cannot make {_short(name)} of {self.source}: {_short(repr(error))}; an argument does "
+            "not fit, or the file is damaged or of another version"
+        )
 
     def find(self, name: Any, kind: str, where: str) -> Any:
         name = self.checked(name, str, where)
@@ -315,13 +317,15 @@ class _Planner:
         return data
 
     def malformed(self, where: str, reason: str) -> ValueError:
-        begin = f"cannot make {_short(self.owner)} of {self.source}: " if self.owner else ""
+        if self.owner:
+            where = where.removesuffix(f" in {self.source}")
+            where = f"cannot make {_short(self.owner)} of {self.source}: {where}"
         return ValueError(
-            f"{begin}{where} is malformed ({reason}); the file is damaged or of another version: "
+            f"{where} is malformed ({reason}); the file is damaged or of another version: "
             "copy or save it again"
         )
 
 
 def _short(text: Any) -> str:
     text = str(text)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return text if len(text) <= 100 else f"{text[:97]}..."

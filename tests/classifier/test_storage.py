@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from functools import partial
 
 import numpy as np
@@ -206,3 +207,81 @@ def test_nothing_but_text_and_tensors(fitted, tmp_path):
     config = json.loads((tmp_path / "folder" / "classifier.json").read_text())
     assert config["classes"] == ["bow", "kick", "wave"]
     assert config["transform"] is None
+
+
+def test_files_of_two_saves_are_refused(fitted, clips, tmp_path):
+    fitted.save(tmp_path / "one")
+    fitted.fit(clips[:2], ["x", "y"]).save(tmp_path / "other")
+    for name in FILES:
+        whole = (tmp_path / "one" / name).read_bytes()
+        other = (tmp_path / "other" / name).read_bytes()
+        if other == whole:
+            continue  # the model is the same
+        (tmp_path / "one" / name).write_bytes(other)
+        with pytest.raises(ValueError, match=r"one holds a damaged classifier .*save it again"):
+            FewShotClassifier.load(tmp_path / "one")
+        (tmp_path / "one" / name).write_bytes(whole)
+    # Another model in its place does not go with these embeddings.
+    model = FewShotClassifier.load(tmp_path / "one").model
+    next(model.parameters()).data.add_(1)
+    model.save_pretrained(tmp_path / "one")
+    with pytest.raises(ValueError, match=r"holds a damaged classifier .*config\.json differs"):
+        FewShotClassifier.load(tmp_path / "one")
+
+
+def test_flipped_bits_are_noticed(fitted, tmp_path):
+    fitted.save(tmp_path / "folder")
+    rng = np.random.default_rng(0)
+    for name in FILES:
+        path = tmp_path / "folder" / name
+        whole = path.read_bytes()
+        for bit in rng.choice(8 * len(whole), 40, replace=False):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << int(bit % 8)
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"holds a damaged classifier .*save it again"):
+                FewShotClassifier.load(tmp_path / "folder")
+        path.write_bytes(whole)
+
+
+def test_loading_while_another_saves(fitted, clips, tmp_path):
+    """Each save has as many classes as its weights say, so a mixture would show."""
+
+    def save_again_and_again():
+        for number in range(40):
+            fitted.model.matcher.log_scale.data.fill_(float(number % 4))
+            fitted.fit(clips[: 2 + number % 4], list("abcde")[: 2 + number % 4])
+            fitted.save(tmp_path / "folder")
+
+    fitted.model = FewShotModel(fitted.model.encoder, build_matcher("dtw", learn_scale=True))
+    fitted.fit(clips[:2], list("ab"))
+    fitted.model.matcher.log_scale.data.fill_(0.0)
+    fitted.save(tmp_path / "folder")
+    saver = multiprocessing.get_context("fork").Process(target=save_again_and_again)
+    saver.start()
+    seen = set()
+    while saver.is_alive():
+        loaded = FewShotClassifier.load(tmp_path / "folder")
+        assert len(loaded.classes_) == 2 + loaded.model.matcher.log_scale.item()
+        seen.add(len(loaded.classes_))
+    assert saver.exitcode == 0
+    assert len(seen) > 1
+
+
+def test_a_support_that_is_not_finite(fitted, tmp_path):
+    fitted._support.embeddings[0, 0] = torch.nan
+    fitted.save(tmp_path / "folder")
+    with pytest.raises(ValueError, match=r"'embeddings' in support\.safetensors is not finite"):
+        FewShotClassifier.load(tmp_path / "folder")
+
+
+def test_another_skeleton_of_the_same_name(baseline, tmp_path, monkeypatch):
+    monkeypatch.setattr(Skeleton, "_registry", dict(Skeleton._registry))
+    stick = Skeleton("stick2", ("hip", "foot"), bones=((1, 0),))
+    Skeleton.register(stick)
+    support = [SkeletonSequence.from_bodies(torch.randn(1, 4, 2, 3), skeleton=stick) for _ in "ab"]
+    FewShotClassifier(baseline()).fit(support, ["a", "b"]).save(tmp_path / "folder")
+    del Skeleton._registry["stick2"]
+    Skeleton.register(Skeleton("stick2", ("hip", "hand"), bones=((1, 0),)))
+    with pytest.raises(ValueError, match=r"folder has another skeleton 'stick2'"):
+        FewShotClassifier.load(tmp_path / "folder", encoder=nn.Identity())

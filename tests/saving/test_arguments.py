@@ -154,9 +154,17 @@ def malformed() -> Iterator[Any]:
 
 @pytest.mark.parametrize("data", list(malformed()), ids=lambda data: str(data)[:40])
 def test_malformed_data_is_refused_in_words(data: Any) -> None:
-    with pytest.raises(ValueError, match=r"the value in file\.json is malformed.*again") as caught:
+    with pytest.raises(
+        ValueError, match=r"the value in file\.json.* is malformed.*again"
+    ) as caught:
         decode(json.loads(json.dumps(data)), "the value in file.json")
     assert len(str(caught.value)) < 500
+
+
+def test_braces_in_a_path_are_no_trouble() -> None:
+    value = {"class": "pyg_fsar.transforms.ResampleFrames", "arguments": {"num_frames": 0}}
+    with pytest.raises(ValueError, match=r"of \{x\}/\{\}: .*at least 1"):
+        decode({"$value": value}, "{x}/{}")
 
 
 def test_a_constructor_that_refuses_is_named() -> None:
