@@ -9,11 +9,10 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data import SkeletonSequence, order_by_motion, track_people
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.registry import FORMATS
 from pyg_fsar.formats.source import Source
-from pyg_fsar.formats.tracking import order_by_motion, track_people
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["read_clip", "recognise"]
@@ -89,7 +88,7 @@ def read_clip(
         people: How many to keep, those that move most first, or ``"all"`` for a list of clips, one
             of each person. Fewer are kept if there are fewer.
         retrack: Tell people apart anew by where they are (see
-            :func:`~pyg_fsar.formats.track_people`), which mends identities that were swapped, even
+            :func:`~pyg_fsar.data.track_people`), which mends identities that were swapped, even
             if the file keeps people apart. Files that do not are always treated so.
         **options: Options of the format, such as ``size=(width, height)`` of the picture.
 
