@@ -14,7 +14,7 @@ __all__ = ["RetrackBodies"]
 
 @functional_transform("skeleton_retrack_bodies")
 class RetrackBodies(BaseTransform):
-    r"""Follows people from frame to frame by where they are, which mends identities that were swapped
+    r"""Follows people from frame to frame by where they are, which mends swapped identities
     (functional name: :obj:`skeleton_retrack_bodies`).
 
     Bodies come out by falling motion. There may be more than before, as whoever is lost for long
