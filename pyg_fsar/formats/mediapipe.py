@@ -10,6 +10,7 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_camera, from_pixels, from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.table import Columns, joint_key, read_columns, read_joints
+from pyg_fsar.formats.values import number_array
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MEDIAPIPE"]
@@ -64,11 +65,16 @@ def read(
         joints, layout = _convert(landmarks, 3, size)
         return Recording(joints, frame, len(frame), layout, 0 * frame)
     columns = read_columns(source)
+    if not columns.joints:
+        raise ValueError("its first line names no columns of landmarks")
     table = read_joints(source, columns)
     order = _numbered(table.names)
     if order is None:
-        layout_joints = Skeleton.get("mediapipe33").joints
-        order = [table.names.index(joint_key(joint)) for joint in layout_joints]
+        keys = {joint: joint_key(joint) for joint in Skeleton.get("mediapipe33").joints}
+        missing = [joint for joint, key in keys.items() if key not in table.names]
+        if missing:
+            raise ValueError(f"it has not all 33 landmarks; '{missing[0]}' is missing")
+        order = [table.names.index(key) for key in keys.values()]
     channels = [0, 1] + [2] * columns.has(2) + [3] * columns.has(3)
     joints, layout = _convert(table.values[:, order][..., channels], 2 + columns.has(2), size)
     return table.recording(joints, layout)
@@ -126,7 +132,7 @@ def _read_json(content: Any, size: tuple[float, float] | None, world: bool) -> R
     rows = [[_numbers(landmark) for landmark in person] for _, person in people]
     if any(len(person) != NUM_JOINTS for person in rows):
         raise ValueError("a person has not 33 landmarks")
-    landmarks = np.array(rows, dtype=np.float64)
+    landmarks = number_array(rows, "landmarks")
     joints, layout = _convert(landmarks, 3, size)
     named = content if isinstance(content, dict) else {}
     rate = next((float(named[key]) for key in RATES if named.get(key)), None)

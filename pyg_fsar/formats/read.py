@@ -171,7 +171,7 @@ def _check_recording(recording: Recording) -> None:
     if not joints.any():
         raise ValueError("all joints in it are missing")
     if farthest > MAX_COORDINATE:
-        raise ValueError(f"a coordinate is {farthest:g} metres or picture heights, which is none")
+        raise ValueError(f"a coordinate is {farthest:g}, which is no place of a joint")
 
 
 def _bodies(recording: Recording, people: int | str, retrack: bool) -> np.ndarray:
@@ -197,7 +197,11 @@ def _bodies(recording: Recording, people: int | str, retrack: bool) -> np.ndarra
 
 
 def _message(source: Source, what: str, error: BaseException) -> str:
-    text = str(error) if type(error) is ValueError else repr(error)
+    text = str(error)
+    if type(error) is not ValueError:  # what a parser met where something else was expected
+        text = (
+            f"its content is not that of such files ({error!r}); it is damaged or of another kind"
+        )
     return f"{_short(source.path)} {what}: {_short(text, MAX_MESSAGE)}"
 
 

@@ -139,7 +139,10 @@ def read_joints(source: Source, columns: Columns) -> Joints:
     rows = read_rows(source)[1:]
     for number, row in enumerate(rows):
         if len(row) <= columns.last:
-            raise ValueError(f"row {number + 1} has {len(row)} cells, the first {columns.last + 1}")
+            raise ValueError(
+                f"row {number + 1} has {len(row)} cells, fewer than the {columns.last + 1} of the "
+                "first line"
+            )
     if not rows:
         raise ValueError("it has no rows")
     time = _numbers(rows, columns.others.get("time"))
