@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,9 @@ def _read_json(content: Any, size: tuple[float, float] | None, world: bool) -> R
     people = [(n, p) for n, frame in enumerate(frames) for p in _people(frame, world)]
     if not people:
         raise ValueError("nobody is seen in it")
-    rows = [[_numbers(landmark) for landmark in person] for _, person in people]
-    if any(len(person) != NUM_JOINTS for person in rows):
+    if any(len(person) != NUM_JOINTS for _, person in people):
         raise ValueError("a person has not 33 landmarks")
-    landmarks = number_array(rows, "landmarks")
+    landmarks = number_array([_numbers(person) for _, person in people], "landmarks")
     joints, layout = _convert(landmarks, 3, size)
     named = content if isinstance(content, dict) else {}
     rate = next((float(named[key]) for key in RATES if named.get(key)), None)
@@ -158,13 +158,13 @@ def _people(frame: Any, world: bool) -> list[list[Any]]:
     return frame if nested else [frame]
 
 
-def _numbers(landmark: Any) -> list[float]:
-    """x, y, z and score of a landmark; 1 if it has no score."""
-    if not isinstance(landmark, dict):
-        x, y, z, *score = landmark
-        return [x, y, z, *(score[:1] or [1.0])]
-    score = next((landmark[key] for key in SCORES if key in landmark), 1.0)
-    return [landmark["x"], landmark["y"], landmark["z"], score]
+def _numbers(person: list[Any]) -> list[Any]:
+    """x, y, z, and the score if there is one, of each landmark."""
+    if not isinstance(person[0], dict):
+        return [list(landmark[:4]) for landmark in person]
+    score = [key for key in SCORES if key in person[0]][:1]
+    values = itemgetter("x", "y", "z", *score)
+    return [values(landmark) for landmark in person]
 
 
 MEDIAPIPE = Format(
