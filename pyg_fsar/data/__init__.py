@@ -5,6 +5,7 @@ from pyg_fsar.data.episode import Episode
 from pyg_fsar.data.labelled import class_names_of, gather_clips, labels_of
 from pyg_fsar.data.sequence import MAX_COORDINATE, SkeletonSequence, as_numbers, stack_clips
 from pyg_fsar.data.streams import bone_vectors, motion_vectors, present_joints
+from pyg_fsar.data.tracking import order_by_motion, track_people
 
 __all__ = [
     "MAX_COORDINATE",
@@ -18,6 +19,8 @@ __all__ = [
     "gather_clips",
     "labels_of",
     "motion_vectors",
+    "order_by_motion",
     "present_joints",
     "stack_clips",
+    "track_people",
 ]

@@ -28,6 +28,8 @@ def read(source: Source, *, size: tuple[float, float] | None = None) -> Recordin
         size: Width and height of the pictures, which the file does not tell.
     """
     frames = _frames(source.json)
+    if not frames:
+        raise ValueError("it has no frames")
     people = [(n, person) for n, frame in enumerate(frames) for person in frame["instances"]]
     if not people:
         raise ValueError("nobody is seen in it")

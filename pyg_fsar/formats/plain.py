@@ -11,6 +11,7 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_pixels, from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.table import read_rows
+from pyg_fsar.formats.values import number_array
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PLAIN"]
@@ -76,7 +77,7 @@ def _array(source: Source, key: str | None) -> np.ndarray:
         raise ValueError("key is for .npz files")
     if source.array is not None:
         return source.array
-    return np.array(read_rows(source), dtype=np.float64)
+    return number_array(read_rows(source), "rows")
 
 
 def _layout(array: np.ndarray) -> Skeleton:

@@ -89,7 +89,12 @@ class Source:
     @cached_property
     def text(self) -> str:
         """The file as text: UTF-8, or UTF-16 if it starts with the mark of that."""
-        return self.raw.decode(encoding(self.raw))
+        try:
+            return self.raw.decode(encoding(self.raw))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"it is no text in {error.encoding}: {error.reason} at byte {error.start}"
+            ) from error
 
     @cached_property
     def head_text(self) -> str:
@@ -134,7 +139,7 @@ class Source:
         try:
             return load_pickle(self.path)
         except ValueError as error:
-            return error
+            return ValueError(str(error).replace(f"{self.path} is", "it is"))
 
     @cached_property
     def array(self) -> np.ndarray | None:
