@@ -21,6 +21,7 @@ from pyg_fsar.formats.source import Source
 
 __all__ = ["BVH"]
 
+BRACE = re.compile(r"([{}])")
 CHANNEL = re.compile(r"([XYZ])(position|rotation)", re.IGNORECASE)
 
 
@@ -98,7 +99,7 @@ def _hierarchy(lines: list[str]) -> list[Joint]:
     stack: list[int | None] = []  # the open braces: a joint, or None for the end of a limb
     opened: int | None = None  # what the next brace opens
     # A brace may stand on the line of a name.
-    for line in re.sub(r"([{}])", r"\n\1\n", "\n".join(lines)).splitlines():
+    for line in (part for whole in lines for part in BRACE.split(whole)):
         word, rest = (*line.split(None, 1), "", "")[:2]
         word, rest = word.upper(), rest.strip()
         if word in ("ROOT", "JOINT"):
