@@ -23,7 +23,7 @@ SLOW = (
     "test_a_band_is_infinite_cost",
     "test_alignment_in_time_helps",
     "test_code_runs",
-    "test_experiment.py::test_run",
+    "test_experiment.py",
     "test_kernels_in_the_interpreter",
     "test_matplotlib_is_only_imported_to_draw",
     "test_picture_is_drawn",
