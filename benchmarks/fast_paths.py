@@ -39,7 +39,6 @@ def replaced(module: str, name: str, value: object) -> Callable[[], AbstractCont
 WITHOUT: dict[str, Callable[[], AbstractContextManager]] = {
     "activation": replaced("matching.costs.activated", "has_kernel", False),
     "norm_relu": replaced("nn.norm.apply_norm", "has_kernel", False),
-    "graph_conv": replaced("nn.functional.graph_conv", "takes_cpu_operators", False),
     "short_conv": replaced("nn.functional.short_conv", "takes_cpu_operators", False),
     "warp": replaced("kernels.warp.operators", "backend_for", "vectorised"),
     "all": lambda: use_backend("vectorised"),
