@@ -45,6 +45,9 @@ WITHOUT: dict[str, Callable[[], AbstractContextManager]] = {
 }
 
 
+WORKS = ["training", "inference", "matching"]
+
+
 class Without(nn.Module):
     """A model that does without a path."""
 
@@ -83,7 +86,7 @@ def work(model: Ours) -> dict[str, Callable[[], object]]:
         model.eval()
         return match(embedded)
 
-    return {"training": training, "inference": inference, "matching": matching}
+    return dict(zip(WORKS, (training, inference, matching), strict=True))
 
 
 def timed(function: Callable[[], object]) -> tuple[float, float]:
@@ -119,6 +122,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--paths", nargs="+", choices=WITHOUT, default=list(WITHOUT))
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=WORKS)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-of", metavar="NAME", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -137,8 +141,9 @@ def main() -> None:
         f"{'':22}  {'with s':>8}  {'without':>8}  {'ratio':>6}  {'wall':>6}  {'spread':13}   saves"
     )
     for path in args.paths:
-        for name, function in work(model).items():
-            row = measure(path, function, args.repeats)
+        functions = work(model)
+        for name in args.works:
+            row = measure(path, functions[name], args.repeats)
             print(f"{path:11} {name:10}  {row}", flush=True)
 
 
