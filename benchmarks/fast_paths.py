@@ -39,11 +39,13 @@ def replaced(module: str, name: str, value: object) -> Callable[[], AbstractCont
 WITHOUT: dict[str, Callable[[], AbstractContextManager]] = {
     "activation": replaced("matching.costs.activated", "has_kernel", False),
     "norm_relu": replaced("nn.norm.apply_norm", "has_kernel", False),
-    "graph_conv": replaced("nn.functional.graph_conv", "takes_cpu_operators", False),
     "short_conv": replaced("nn.functional.short_conv", "takes_cpu_operators", False),
     "warp": replaced("kernels.warp.operators", "backend_for", "vectorised"),
     "all": lambda: use_backend("vectorised"),
 }
+
+
+WORKS = ["training", "inference", "matching"]
 
 
 class Without(nn.Module):
@@ -84,7 +86,7 @@ def work(model: Ours) -> dict[str, Callable[[], object]]:
         model.eval()
         return match(embedded)
 
-    return {"training": training, "inference": inference, "matching": matching}
+    return dict(zip(WORKS, (training, inference, matching), strict=True))
 
 
 def timed(function: Callable[[], object]) -> tuple[float, float]:
@@ -120,6 +122,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--paths", nargs="+", choices=WITHOUT, default=list(WITHOUT))
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=WORKS)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--memory-of", metavar="NAME", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -138,8 +141,9 @@ def main() -> None:
         f"{'':22}  {'with s':>8}  {'without':>8}  {'ratio':>6}  {'wall':>6}  {'spread':13}   saves"
     )
     for path in args.paths:
-        for name, function in work(model).items():
-            row = measure(path, function, args.repeats)
+        functions = work(model)
+        for name in args.works:
+            row = measure(path, functions[name], args.repeats)
             print(f"{path:11} {name:10}  {row}", flush=True)
 
 

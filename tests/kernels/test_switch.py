@@ -48,7 +48,7 @@ def test_one_switch_rules_every_fast_path(monkeypatch):
     names, _ = used_by_a_step()
     if has_kernel("norm_relu", 128, torch.float32, CPU):
         assert {"pyg_fsar::norm_relu", "pyg_fsar::activated_products"} < names
-    assert {"pyg_fsar::graph_conv", "pyg_fsar::short_conv"} < names
+    assert "pyg_fsar::short_conv" in names
     with use_backend("vectorised"):
         names, backend = used_by_a_step()
     assert names <= ALIGNMENTS and backend == "vectorised"

@@ -40,8 +40,9 @@ def activated_products(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inner products and norms of the frames of all pairs of activated clips.
 
-    No activated clip is written to main memory: those of a pair are computed in the cache, and again
-    in the backward pass. The dropout masks follow from a seed that torch draws, so they are not kept.
+    No activated clip is written to main memory: those of a pair are computed in the cache, and
+    again in the backward pass. The dropout masks follow from a seed that torch draws, so they are
+    not kept.
 
     Args:
         x: Query clips, paired with all of ``y``.

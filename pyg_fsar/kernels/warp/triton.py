@@ -154,7 +154,7 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     row = lane.to(tl.int64)
     above = tl.maximum(lane - 1, 0)
     # Weights depend on small differences of large sums, more than float32 can tell apart. The
-    # differences themselves it can hold, so powers and logarithms, dear in float64, stay in the
+    # differences themselves it can hold, so powers and logarithms, slow in float64, stay in the
     # dtype of the cost.
     before = tl.full((LANES,), _OUTSIDE, tl.float64)
     diagonal = tl.where(lane == 0, 0.0, before)

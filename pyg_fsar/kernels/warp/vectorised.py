@@ -118,10 +118,10 @@ def backward(
         if d > 1:
             cells[d - 2, below - 1 : last - 1].addcmul_(cells[d, below:last], diagonal[below:last])
     # Tiny entries are or become denormal numbers, with which a CPU multiplies tens of times slower.
-    shares = torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
+    alignment = torch.hardshrink(_cells(cells, columns), NEGLIGIBLE).contiguous()
     if band is None:
-        return shares
-    return shares.masked_fill(~in_band(n, m, rows, columns, band), 0)
+        return alignment
+    return alignment.masked_fill(~in_band(n, m, rows, columns, band), 0)
 
 
 def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:

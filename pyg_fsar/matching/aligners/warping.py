@@ -21,7 +21,7 @@ __all__ = [
     "least_cost",
 ]
 
-#: Frames of each clip that are aligned without a band: about ten seconds for one pair on the CPU.
+#: Frames of each clip that are aligned without a band: about half a minute with gradient on a CPU.
 MOST_FRAMES = 8192
 # OTAM adds two columns.
 MOST_CELLS = MOST_FRAMES * (MOST_FRAMES + 2)

@@ -130,12 +130,13 @@ class JointActivation(nn.Module):
         return self.attend(x, scores, self.values(x if self.value_from == "self" else other))
 
     def may_fold(self) -> bool:
-        """Whether maps may be folded into each other: not if somebody watches or replaced one."""
+        """Whether maps may be folded into each other: modules are PyTorch's own, without hooks."""
         maps = (self.query, self.key, self.value, self.out)
         return (
             all(behaves_as(module, nn.Linear) for module in maps)
             and behaves_as(self.norm, nn.LayerNorm)
             and behaves_as(self.dropout, nn.Dropout)
+            and all(module.bias is not None for module in (*maps, self.norm))
         )
 
     def _by_modules(self, x: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Convolutions as functions, with operators in plain torch that are fast on the CPU."""
+"""Convolutions as functions, in plain torch."""
 
 from pyg_fsar.nn.functional.graph_conv import graph_conv
 from pyg_fsar.nn.functional.short_conv import prefers_short_conv, short_conv

@@ -54,7 +54,7 @@ def apply_norm(
 
 
 def _makes_its_output(norm: nn.Module, dropout: nn.Module | None) -> bool:
-    """Whether the output is a new tensor that nobody else has."""
+    """Whether the output is a new tensor that nothing else refers to."""
     return (
         type(norm) in (nn.BatchNorm1d, nn.LayerNorm)
         and (dropout is None or type(dropout) is nn.Dropout)
@@ -65,7 +65,7 @@ def _makes_its_output(norm: nn.Module, dropout: nn.Module | None) -> bool:
 def _fits_kernel(
     x: Tensor, norm: nn.Module, dropout: nn.Module | None, residual: Tensor | None
 ) -> bool:
-    """Whether the kernel computes what the modules would, and nobody watches them."""
+    """Whether the kernel computes what the modules would, and they have no hooks."""
     return (
         type(norm) is nn.BatchNorm1d
         and (dropout is None or type(dropout) is nn.Dropout)
