@@ -65,5 +65,5 @@ def _not_whole(error: Exception) -> Exception:
 
 @lru_cache(maxsize=8)
 def _open(path: Path, changed: int, process: int) -> ZipFile:
-    """An open zip file for each process: sharing one would share the place it is read at."""
+    """An open zip file for each process, since forked processes share the position of a file."""
     return ZipFile(path)
