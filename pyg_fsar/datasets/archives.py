@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from zipfile import ZipFile
 
 from pyg_fsar.datasets.texts import shorten
 
-__all__ = ["read_member", "zip_members"]
+__all__ = ["from_system", "read_member", "zip_members"]
 
 
 def zip_members(path: Path) -> list[str]:
@@ -47,8 +48,16 @@ def read_member(path: Path, member: str, max_bytes: int) -> bytes:
     return content
 
 
+def from_system(error: Exception) -> bool:
+    """Whether an error says something of the machine, not of the content of a file.
+
+    A damaged archive may ask for a place before its beginning, which the system finds invalid.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
 def _not_whole(error: Exception) -> Exception:
-    if isinstance(error, OSError) and error.errno is not None:  # from the system
+    if from_system(error):
         return error
     what = "encrypted" if "password" in str(error) else "not a whole zip file"
     return ValueError(f"{what}; download it again ({shorten(repr(error), 120)})")
@@ -56,5 +65,5 @@ def _not_whole(error: Exception) -> Exception:
 
 @lru_cache(maxsize=8)
 def _open(path: Path, changed: int, process: int) -> ZipFile:
-    """An open zip file for each process: sharing one would share the place it is read at."""
+    """An open zip file for each process, since forked processes share the position of a file."""
     return ZipFile(path)

@@ -31,7 +31,7 @@ __all__ = ["SkeletonDataset"]
 
 # Below this, starting another process takes longer than reading its share of the files.
 FILES_PER_WORKER = 64
-# What a worker sends at a time: sending costs about as much as reading a small file.
+# Files per message of a worker: sending a message costs about as much as reading a small file.
 FILES_PER_BATCH = 16
 
 # What a broken file may raise while it is read. Other errors are mistakes of a reader.
@@ -41,12 +41,11 @@ BROKEN = (ValueError, OSError, EOFError, OverflowError, RecursionError, MemoryEr
 class SkeletonDataset(Dataset):
     r"""Base of all datasets of skeleton clips.
 
-    A subclass says which raw files there are (:meth:`raw_files`) and what clips one of them holds
-    (:meth:`read_raw`). This class reads them in parallel, leaves out what is broken with its
-    reason, and keeps the rest in a :class:`~pyg_fsar.datasets.SkeletonStore`, which later runs map
-    into memory at once. All bodies that are zero throughout are dropped. An interrupted run goes
-    on where it stopped, and several processes may start at once: one makes the store, the others
-    wait for it.
+    A subclass lists the raw files (:meth:`raw_files`) and reads the clips of one of them
+    (:meth:`read_raw`). This class reads the files in parallel, skips broken ones and records the
+    reason, and writes the clips to a :class:`~pyg_fsar.datasets.SkeletonStore`, which later runs
+    map into memory. Bodies that are zero in all frames are dropped. An interrupted run is resumed,
+    and several processes may start at once: one makes the store, the others wait for it.
 
     Indexing works as in any PyG dataset; views share one store.
 
@@ -60,8 +59,8 @@ class SkeletonDataset(Dataset):
         transform: Applied to each clip on access.
         processed_dir: Folder of the store. By default ``root/processed`` or, where that cannot be
             written, a folder in PyG's cache (``$PYG_HOME``).
-        num_workers: Number of processes that read raw files, ``0`` for this one; by default as many
-            as there are free cores, if there are files enough.
+        num_workers: Number of processes that read raw files, ``0`` for this one; by default the
+            number of available cores if there are many files.
         force_reload: Make the store anew.
         settings: What :meth:`read_raw` depends on apart from the file, as JSON values.
 
@@ -119,9 +118,9 @@ class SkeletonDataset(Dataset):
     # what a reader defines
 
     def raw_files(self) -> Sequence[str]:
-        """Raw files in a fixed order, relative to the root so that it may move.
+        """Raw files in a fixed order, relative to the root so that it may be moved.
 
-        Any text will do that :meth:`read_raw` understands, such as the name of a zip member.
+        Any text that :meth:`read_raw` understands is allowed, such as the name of a zip member.
 
         Raises:
             FileNotFoundError: If there are none; the message says what was looked for.
@@ -129,7 +128,7 @@ class SkeletonDataset(Dataset):
         raise NotImplementedError
 
     def read_raw(self, file: str) -> Iterable[RawClip | str]:
-        """The clips of one raw file, and in place of one that is broken a text that says why.
+        """The clips of one raw file; for a broken clip, a text with the reason instead.
 
         Runs in another process where there are several workers.
 
@@ -182,12 +181,12 @@ class SkeletonDataset(Dataset):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes of the whole dataset, of which a split has only some."""
+        """Number of classes of the whole dataset; a split has a part of them."""
         return len(self.class_names)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """Raw files that were left out, with the reason of each."""
+        """Raw files or clips that were skipped, each with the reason."""
         return self.store.skipped
 
     def metadata(self, key: str) -> np.ndarray:
@@ -228,7 +227,7 @@ class SkeletonDataset(Dataset):
         self.store.verify()
 
     def gather(self, indices: Sequence[int]) -> list[SkeletonSequence]:
-        """Several clips, read from the store in one go and transformed.
+        """Several clips, read from the store at once and transformed.
 
         Args:
             indices: Positions in this dataset.
@@ -387,7 +386,7 @@ class SkeletonDataset(Dataset):
         return chain.from_iterable(loader)
 
     def _read_checked(self, source: str) -> Iterator[RawClip | str]:
-        """Clips of a raw file, and instead of one that cannot be used the reason why."""
+        """Clips of a raw file, checked; for one that cannot be used, the reason instead."""
         layout, num_classes = self._layout, len(self.class_names) or None
         try:
             for clip in self.read_raw(source):

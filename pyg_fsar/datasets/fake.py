@@ -1,4 +1,4 @@
-"""Generated motions, for trying things out where no recorded data is at hand."""
+"""Generated motions, for demonstrations and tests without recorded data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["FakeSkeletonDataset"]
 
-# Movements that motions are composed of: how often one goes to and fro, and how far (radians,
-# metres) it takes the degrees of freedom of a body. "*" stands for either side.
+# Movements that motions are composed of: number of repetitions, and amplitude (radians, metres) of
+# the degrees of freedom of a body. "*" stands for either side.
 MOVEMENTS: dict[str, tuple[int, dict[str, float]]] = {
     "raise * arm forward": (1, {"*_arm_forward": 1.7}),
     "raise * arm sideways": (1, {"*_arm_sideways": 1.6}),
@@ -44,10 +44,10 @@ MOVEMENTS: dict[str, tuple[int, dict[str, float]]] = {
 NAMES = [
     name.replace("*", side) for name in MOVEMENTS for side in ("left", "right")[: 1 + ("*" in name)]
 ]
-# Movements that all classes of a dataset are made of: so few that classes share most of them, and
-# differ in their order, too.
+# Number of movements from which all classes of a dataset are composed: so few that classes share
+# most of them and also differ in their order.
 VOCABULARY = 16
-# What people do besides: how they hold themselves and fidget, as standard deviations in radians.
+# Posture and fidgeting, which do not depend on the class: standard deviations in radians.
 MANNER = {
     "left_arm_forward": 0.3,
     "right_arm_forward": 0.3,
@@ -64,15 +64,15 @@ MANNER = {
 
 @dataclass
 class Motion:
-    """What a class is: movements one after the other, each with its share of time and its size."""
+    """A class: a sequence of movements, each with its fraction of the time and its size."""
 
     movements: list[str]
-    ends: np.ndarray  # of the movements, as shares of the motion
+    ends: np.ndarray  # of the movements, as fractions of the motion
     sizes: np.ndarray
 
     @classmethod
     def draw(cls, rng: np.random.Generator, names: Sequence[str], num_movements: int = 3) -> Motion:
-        """A random motion out of some movements."""
+        """A random motion composed of some movements."""
         shares = rng.uniform(0.6, 1.4, num_movements)
         return cls(
             movements=[str(name) for name in rng.choice(names, num_movements, replace=False)],
@@ -103,16 +103,15 @@ class Motion:
 class FakeSkeletonDataset(SkeletonDataset):
     r"""Generated motions of a human body: forward kinematics on a true skeleton.
 
-    A class is a motion, three movements one after the other (:attr:`class_names` tells them) out of
-    sixteen that all classes share; in every fifth class a second body answers with another motion.
-    Clips of a class differ in length, speed, start and an uneven course of time, in the size and
-    proportions of the body, its place and direction, the size of the movements, posture and
-    fidgeting, and in sensor noise; in some, a joint is lost for a while, which is then zero.
-    Comparing clips frame by frame therefore fails where comparing them along a time alignment
-    succeeds, if not always.
+    A class is a motion, a sequence of three movements (listed in :attr:`class_names`) out of
+    sixteen that all classes share; in every fifth class a second body performs another motion.
+    Clips of a class differ in length, start and (varying) speed, in size, proportions, position and
+    direction of the body, in the size of the movements, in posture, fidgeting and sensor noise; in
+    some, a joint is missing for some frames. Comparing clips frame by frame is therefore often
+    wrong where comparing them along a temporal alignment is right.
 
-    A clip depends on the seed, its class and its number alone. The last quarter of the classes is
-    for the test, the quarter before for validation.
+    A clip depends only on the seed, its class and its number. The last quarter of the classes is
+    the test split, the quarter before it the validation split.
 
     Args:
         skeleton: Layout of the joints; any that names elbows, wrists, knees and ankles.
@@ -122,7 +121,7 @@ class FakeSkeletonDataset(SkeletonDataset):
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         seed: Seed of motions and clips.
         noise: Standard deviation in metres of the noise on every coordinate.
-        lost_joints: Share of bodies in which a joint is lost for a while.
+        lost_joints: Fraction of bodies in which a joint is missing for some frames.
         transform: Applied to each clip on access.
 
     Shapes:
@@ -217,7 +216,7 @@ class FakeSkeletonDataset(SkeletonDataset):
 
 
 def _course_of_time(rng: np.random.Generator, num_frames: int) -> np.ndarray:
-    """Phase of the motion in each frame: a wait, then an uneven way from 0 to 1, then a wait."""
+    """Phase of the motion in each frame: a pause, then 0 to 1 at varying speed, then a pause."""
     knots = np.linspace(0, 1, 5)
     time = np.linspace(0, 1, num_frames)
     speed = np.exp(np.interp(time, knots, rng.normal(0, 0.7, len(knots))))
@@ -227,7 +226,7 @@ def _course_of_time(rng: np.random.Generator, num_frames: int) -> np.ndarray:
 
 
 def _manner(rng: np.random.Generator, num_frames: int) -> dict[str, np.ndarray]:
-    """A posture and slow movements that have nothing to do with the class."""
+    """Posture and slow movements that do not depend on the class."""
     time = np.linspace(0, 2 * np.pi, num_frames)
     return {
         freedom: rng.normal(0, size)

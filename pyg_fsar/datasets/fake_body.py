@@ -1,4 +1,4 @@
-"""A body that can be moved: rest pose and forward kinematics for any human skeleton layout."""
+"""Rest pose and forward kinematics for any human skeleton layout."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from pyg_fsar.datasets.archives import from_system
 from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["load_npy", "npz_rows", "npz_shapes"]
@@ -83,7 +84,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # from the system
+        if from_system(error):
             raise
         what = shorten(error, 160) or type(error).__name__
         raise ValueError(f"{path} is not a whole .npz file of numbers ({what})") from error

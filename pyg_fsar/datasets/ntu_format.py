@@ -22,7 +22,7 @@ BODY_FIELDS = 10  # bodyID, clipedEdges, four hand states, isRestricted, leanX, 
 JOINT_FIELDS = 12  # x y z, depthX depthY, colorX colorY, orientationW X Y Z, trackingState
 
 # The dataset's FAQ: the spread of a person over y is large against that over x. A body is a ghost
-# if it is wider than this share of its height in more than this share of its frames.
+# if its width exceeds this fraction of its height in more than this fraction of its frames.
 GHOST_WIDTH = 0.8
 GHOST_FRAMES = 0.7
 # The farthest, in metres, that a person is taken to move while the sensor has lost them.
@@ -36,8 +36,7 @@ MAX_TRACKS = 500
 
 CURE = "download the file again, or delete it"
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-# Bytes and rows worked on at a time: fresh memory for larger temporary arrays would cost more time
-# than the work itself.
+# Bytes and rows per block: allocating larger temporary arrays would take longer than the work.
 BLOCK = 2**17
 BLOCK_ROWS = 4000
 ROW = 64  # bytes from the start of a row that are looked at in bulk: the bits of an integer

@@ -1,4 +1,4 @@
-"""Selecting classes and clips of a dataset."""
+"""Splits of classes, and random subsets of clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def class_split(
     """Class labels of a split; few-shot splits share no class.
 
     Args:
-        split: ``"train"`` (what is in neither of the others), ``"val"``, ``"test"`` or ``"all"``.
+        split: ``"train"`` (the classes of neither of the others), ``"val"``, ``"test"`` or
+            ``"all"``.
         classes: All class labels.
         val: Those of the validation split.
         test: Those of the test split.

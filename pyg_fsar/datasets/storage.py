@@ -80,7 +80,7 @@ class RawClip:
 
 @dataclass
 class SkeletonStore:
-    """Clips of one dataset: frames one after the other, and an index of which belong to whom.
+    """Clips of one dataset: all frames in one array, and an index of the clips.
 
     On disk a store is a folder of five files: ``frames.f32`` (float32, little endian, mapped into
     memory so that worker processes share its pages), ``index.npz`` (one array per column),
@@ -97,7 +97,7 @@ class SkeletonStore:
         metadata: One array per key of a :class:`RawClip`'s metadata.
         sources: Raw files that were read.
         checksums: CRC-32 of the frames of each clip.
-        skipped: Pairs of a raw file (or a clip in it) that was left out, and why.
+        skipped: Pairs of a raw file that was skipped, entirely or in part, and the reason.
         info: What the store was made with.
         path: Folder of the store; none if it is kept in memory.
 
@@ -155,7 +155,7 @@ class SkeletonStore:
         return store
 
     def __post_init__(self) -> None:
-        # Frames in memory were not away; those on disk are verified when they are first read.
+        # Frames in memory need no verification; those on disk are verified when first read.
         self.verified = np.full(len(self.labels), self.path is None)
 
     def inputs(self) -> dict[str, Stamp]:

@@ -57,12 +57,12 @@ class ClipCollector:
         self._num_frames = 0
         self._skipped: list[tuple[str, str]] = []
         self._frames: list[np.ndarray] = []
-        # Of the raw file in work; they count once it is committed.
+        # Of the current raw file; they are part of the store once it is committed.
         self._open_clips: list[Row] = []
         self._open_skipped: list[str] = []
 
     def append(self, clip: RawClip) -> None:
-        """Take a clip of the raw file in work, or note why it does not fit the others.
+        """Add a clip of the current raw file, or record why it does not fit the others.
 
         Raises:
             ValueError: If a store cannot hold its metadata; the message names key and clip.
@@ -85,11 +85,11 @@ class ClipCollector:
             self._open_clips.append(row)
 
     def skip(self, reason: str) -> None:
-        """Note that the raw file in work, or a clip of it, is left out."""
+        """Record that the current raw file, or a clip of it, is skipped."""
         self._open_skipped.append(shorten(reason, 300))
 
     def commit(self, source: str) -> None:
-        """Finish the raw file in work: what was taken from it is now part of the store."""
+        """Finish the current raw file: its clips are now part of the store."""
         self.sources.append(source)
         self._clips += self._open_clips
         self._num_frames += sum(row[NUM_FRAMES] for row in self._open_clips)
@@ -135,18 +135,17 @@ class ClipCollector:
 class StoreWriter(ClipCollector):
     """Writes a store to disk as clips arrive, so it may be larger than memory.
 
-    All is written to a hidden folder beside the target, which takes the target's name only when
-    whole. A journal there tells which raw files are finished: a run that was interrupted is taken
-    up where it stopped, as far as settings, raw files (name, size and time) and what was written
-    are still the same.
-    Only one process at a time may write a store: use it under :func:`store_lock`.
+    Everything is written to a hidden folder beside the target, which is renamed to the target when
+    it is complete. A journal in it lists the finished raw files: an interrupted run is resumed
+    after the last of them for which settings, raw file (name, size and time) and written frames
+    are unchanged. Only one process at a time may write a store: use it under :func:`store_lock`.
 
     Args:
         path: Folder of the store to be made. One that exists stays until the new one is whole.
         info: As for :class:`ClipCollector`.
         sources: All raw files, in the order in which they will be committed. Those that an
             interrupted run has committed are in :attr:`sources` from the start.
-        resume: Take up an interrupted run.
+        resume: Resume an interrupted run.
         stamps: Size and time of each raw file, if they are known.
         shared: Stamps of the files that all clips depend on, such as label files.
 
@@ -193,7 +192,7 @@ class StoreWriter(ClipCollector):
             shutil.rmtree(self.partial, ignore_errors=True)
 
     def commit(self, source: str) -> None:
-        """Finish the raw file in work: a later run need not read it again."""
+        """Finish the current raw file: a later run need not read it again."""
         entry = [
             *(source, next(self._stamps, None), self._frame_shape, self._skeleton, self._kinds),
             *(self._open_clips, self._open_skipped),
@@ -244,7 +243,7 @@ class StoreWriter(ClipCollector):
         return _journal_line([self.info, self._shared])
 
     def _read_journal(self, sources: Sequence[str], stamps: Sequence[Stamp | None] | None) -> int:
-        """Take over what an interrupted run has finished; return how much of its journal holds."""
+        """Restore what an interrupted run has finished; return the valid length of its journal."""
         try:
             header, *lines = (self.partial / JOURNAL).read_bytes().splitlines(keepends=True)
             frames = (self.partial / FRAMES).open("rb")

@@ -1,4 +1,4 @@
-"""Turning a clip so that its person faces the camera."""
+"""Rotate a clip so that its person faces the camera."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class AlignView(BaseTransform):
     r"""Rotates a clip so that its person stands upright and faces the camera (functional name:
     :obj:`skeleton_align_view`).
 
-    The shoulder line, from left to right, comes to lie along x, and the spine in the x-y plane,
-    upwards. One rotation about the origin turns all frames and bodies, so movement and the place of
-    bodies to each other stay. It is taken from the first usable frame, in which people mostly still
-    stand as they do at rest: shoulders and hips are there, and the spine is neither parallel to the
-    shoulder line nor without length. The frame is the first body's; if that has no usable one, the
-    next body's. A clip without any usable frame stays as it is.
+    The shoulder line, from left to right, is aligned with x, and the spine with the x-y plane,
+    pointing upwards. One rotation about the origin is applied to all frames and bodies, which keeps
+    movement and the relative position of bodies. It is computed from the first usable frame, in
+    which people mostly still stand at rest: shoulders and hips are present, and the spine has a
+    length and is not parallel to the shoulder line. The first body that has a usable frame counts;
+    a clip without one is returned unchanged.
 
     As in the pre-processing of "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based
     Action Recognition" (CVPR 2019), but with y as the vertical axis.
 
     Raises:
-        ValueError: If the clip is not 3D, for a flat pose cannot be turned, or if the skeleton has
-            no joints named as shoulders and hips.
+        ValueError: If the clip is not 3D, or if the skeleton has no joints named as shoulders and
+            hips.
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
@@ -38,10 +38,10 @@ class AlignView(BaseTransform):
                 f"AlignView turns 3D clips, but '{clip.skeleton}' has "
                 f"{coordinates(clip).size(-1)} coordinates; leave the transform out"
             )
-        shoulders, spine, there = (line.flatten(0, 1) for line in torso(clip))
+        shoulders, spine, mask = (line.flatten(0, 1) for line in torso(clip))
         backwards = torch.linalg.cross(shoulders, spine)
         size = shoulders.norm(dim=-1).maximum(spine.norm(dim=-1))
-        usable = there & (backwards.norm(dim=-1) > 1e-3 * size.square())
+        usable = mask & (backwards.norm(dim=-1) > 1e-3 * size.square())
         if not bool(usable.any()):
             return clip
         first = int(usable.int().argmax())

@@ -1,4 +1,4 @@
-"""Moving a clip so that one joint lies at the origin."""
+"""Translate a clip so that one joint is at the origin."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class CenterOnJoint(BaseTransform):
     r"""Subtracts the position of a joint of the main body from all bodies (functional name:
     :obj:`skeleton_center_on_joint`).
 
-    The main body is the first that has the joint at all. All bodies move alike, so two people
-    keep their distance. A clip in which no body has the joint stays as it is.
+    The main body is the first in which the joint is present in some frame. All bodies are
+    translated alike, so two people keep their distance. A clip in which no body has the joint is
+    returned unchanged.
 
     Args:
         joint: Name or number of the joint; by default the skeleton's centre.
-        mode: ``"first"`` subtracts one position, that of the first frame which has the joint: where
-            a person goes is part of what he does, and a jump stays a jump. ``"frame"`` subtracts
-            the position in each frame (in a frame without the joint, where it was last seen), which
-            leaves the pose alone.
+        mode: ``"first"`` subtracts one position, that of the first frame that has the joint, which
+            keeps the person's movement through the room. ``"frame"`` subtracts the position in each
+            frame (without the joint, its last known position), which keeps only the pose.
 
     Raises:
         ValueError: If the mode is unknown, or later if the skeleton has no such joint.

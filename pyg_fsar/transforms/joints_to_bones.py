@@ -1,4 +1,4 @@
-"""The bone stream."""
+"""Bone vectors, the bone stream."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["JointsToBones"]
 
 @functional_transform("skeleton_joints_to_bones")
 class JointsToBones(BaseTransform):
-    r"""Replaces each joint's coordinates by its bone, the way to it from its parent (functional
+    r"""Replaces each joint's coordinates by its bone, the vector from its parent (functional
     name: :obj:`skeleton_joints_to_bones`).
 
     This is the second stream of "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-
     Based Action Recognition" (CVPR 2019). The root's bone is zero, and so is one with a missing
-    end. Other channels stay those of the joint.
+    end. Other channels are kept.
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

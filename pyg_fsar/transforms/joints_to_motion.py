@@ -1,4 +1,4 @@
-"""The motion stream."""
+"""Frame differences, the motion stream."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["JointsToMotion"]
 
 @functional_transform("skeleton_joints_to_motion")
 class JointsToMotion(BaseTransform):
-    r"""Replaces each joint's coordinates by its way to the next frame (functional name:
+    r"""Replaces each joint's coordinates by its displacement to the next frame (functional name:
     :obj:`skeleton_joints_to_motion`).
 
     The last frame's motion is zero, and so is that of a joint missing in one of the two frames.
-    Other channels stay those of the joint. Apply it to bones for the bone motion stream.
+    Other channels are kept. Apply it to bones for the bone motion stream.
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -20,7 +20,7 @@ class PairNorm(BaseTransform):
     Missing joints of a clip stay zero, but count in the mean that is subtracted: fill them first.
 
     Args:
-        scale: Size of the joints after normalisation.
+        scale: Scale of the joints after normalisation.
         mode: ``"PN"``, ``"PN-SI"`` or ``"PN-SCS"``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Swapping left and right."""
+"""Random reflection: swap left and right."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["RandomMirror"]
 
 @functional_transform("skeleton_random_mirror")
 class RandomMirror(BaseTransform):
-    r"""Shows a clip as in a mirror: x is negated, and left and right joints change places
+    r"""Mirrors a clip: x is negated, and left and right joints are swapped
     (functional name: :obj:`skeleton_random_mirror`).
 
     This changes the meaning of handed actions: do not use it where "swipe left" and "swipe right"
-    are different classes. The mirror stands at x = 0, so centre the clip first.
+    are different classes. The clip is mirrored at x = 0, so centre it first.
 
     Args:
         p: Probability of mirroring a clip.

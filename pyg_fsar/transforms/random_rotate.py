@@ -22,8 +22,8 @@ class RandomRotate(BaseTransform):
     (functional name: :obj:`skeleton_random_rotate`).
 
     Args:
-        degrees: Largest angle. A number turns about the vertical axis y, as if the camera stood
-            elsewhere (2D clips: in the image plane); three numbers turn about x, then y, then z.
+        degrees: Largest angle. One number rotates about the vertical axis y, like another camera
+            position (2D clips: in the image plane); three numbers rotate about x, then y, then z.
 
     Raises:
         ValueError: If there are neither one nor three angles, or three for a 2D clip.
@@ -38,12 +38,12 @@ class RandomRotate(BaseTransform):
         old = coordinates(clip)
         if isinstance(self.degrees, tuple) and old.size(-1) == 2:
             raise ValueError(
-                f"a clip of '{clip.skeleton}' has 2 coordinates and can only turn in their plane; "
-                "give RandomRotate one angle instead of three"
+                f"a clip of '{clip.skeleton}' has 2 coordinates and can only be rotated in "
+                "their plane; give RandomRotate one angle instead of three"
             )
         degrees = self.degrees if isinstance(self.degrees, tuple) else (0.0, self.degrees, 0.0)
-        shares = (2 * torch.rand(3) - 1).tolist()
-        x, y, z = (math.radians(d * share) for d, share in zip(degrees, shares, strict=True))
+        fractions = (2 * torch.rand(3) - 1).tolist()
+        x, y, z = (math.radians(d * f) for d, f in zip(degrees, fractions, strict=True))
         matrix = _rotation(x, y, z) if old.size(-1) == 3 else _plane_rotation(y)
         return move_joints(clip, old @ matrix.to(old).t())
 

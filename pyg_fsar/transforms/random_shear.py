@@ -17,13 +17,13 @@ class RandomShear(BaseTransform):
     r"""Shears a clip about the origin, the same in all frames and bodies (functional name:
     :obj:`skeleton_random_shear`).
 
-    Every coordinate gets random shares of the other ones added.
+    To every coordinate, random multiples of the others are added.
 
     Args:
-        shear: Largest share.
+        shear: Largest absolute value of these factors.
 
     Raises:
-        ValueError: If the share is negative.
+        ValueError: If ``shear`` is negative.
     """
 
     def __init__(self, shear: float = 0.2) -> None:

@@ -1,4 +1,4 @@
-"""A random part of a clip."""
+"""Random temporal crop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["RandomTemporalCrop"]
 
 @functional_transform("skeleton_random_temporal_crop")
 class RandomTemporalCrop(BaseTransform):
-    r"""Keeps a random stretch of a clip (functional name: :obj:`skeleton_random_temporal_crop`).
+    r"""Keeps a random run of consecutive frames (functional name:
+    :obj:`skeleton_random_temporal_crop`).
 
     Followed by :class:`~pyg_fsar.transforms.ResampleFrames` it changes the speed of an action.
 
     Args:
-        min_fraction: Smallest part of the clip's frames that is kept; the part is drawn uniformly
-            from there to the whole clip.
+        min_fraction: Smallest fraction of the clip's frames that is kept; the fraction is drawn
+            uniformly between it and 1.
 
     Raises:
         ValueError: If the fraction is not in (0, 1].

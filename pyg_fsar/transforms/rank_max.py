@@ -1,4 +1,4 @@
-"""Frames of higher rank."""
+"""Flatten the singular values of each frame."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class RankMax(BaseTransform):
     r"""Flattens the singular-value spectrum of a frame's joint features by a given power
     (functional name: :obj:`skeleton_rank_max`).
 
-    What the penalty :class:`pyg_fsar.nn.RankMax` encourages in an embedding, this does to an input
-    directly. With :math:`\mathbf{X} = \mathbf{U} \operatorname{diag}(\sigma) \mathbf{V}^\top` the
+    The penalty :class:`pyg_fsar.nn.RankMax` encourages a flatter spectrum in an embedding; this
+    applies it to an input directly. With
+    :math:`\mathbf{X} = \mathbf{U} \operatorname{diag}(\sigma) \mathbf{V}^\top` the
     joints-by-channels matrix of a graph or of each frame of a clip, the result is
 
     .. math::
         c \, \mathbf{U} \operatorname{diag}(\sigma^p) \mathbf{V}^\top, \qquad
         c = \lVert \sigma \rVert / \lVert \sigma^p \rVert,
 
-    of the same Frobenius norm and numerical rank. A clip's scores stay as they are.
+    with the same Frobenius norm and numerical rank. Scores of a clip are kept.
 
     Args:
         power: The power :math:`p`: 1 changes nothing, 0 makes all singular values equal.
@@ -46,7 +47,7 @@ class RankMax(BaseTransform):
 
     def _flatten(self, x: Tensor) -> Tensor:
         u, sigma, v = torch.linalg.svd(x, full_matrices=False)
-        # What is zero but for rounding must not be raised to a direction of its own.
+        # Singular values that are zero up to rounding must stay zero.
         negligible = sigma[..., :1] * max(x.shape[-2:]) * torch.finfo(x.dtype).eps
         flat = (sigma**self.power).where(sigma > negligible, 0)
         norm = flat.norm(dim=-1, keepdim=True)

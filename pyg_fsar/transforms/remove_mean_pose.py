@@ -1,4 +1,4 @@
-"""Leaving of a clip what moves."""
+"""Subtract each clip's mean pose."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class RemoveMeanPose(BaseTransform):
     r"""Subtracts from every joint its mean position over the clip (functional name:
     :obj:`skeleton_remove_mean_pose`).
 
-    How a person is built and holds himself is gone, how he moves is left. Where an action is known
-    by its movement, this alone makes clips of different people far more alike; where it is known by
-    a pose or by the distance of two people, it takes away what tells. Let it come after transforms
-    that look for anatomy, such as :class:`~pyg_fsar.transforms.AlignView`.
+    This removes build and posture and keeps movement. It makes clips of different people far more
+    alike where an action is defined by its movement, and removes information where it is defined by
+    a pose or by the distance between two people. Apply it after transforms that need anatomy, such
+    as :class:`~pyg_fsar.transforms.AlignView`.
 
-    Frames in which a joint is missing do not count, and it stays missing there.
+    Frames in which a joint is missing are excluded from its mean, and it stays missing there.
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        there = present(clip).unsqueeze(-1)
+        mask = present(clip).unsqueeze(-1)
         old = coordinates(clip)
-        total = old.where(there, 0).sum(dim=1, keepdim=True)
-        return move_joints(clip, old - total / there.sum(dim=1, keepdim=True).clamp(min=1))
+        total = old.where(mask, 0).sum(dim=1, keepdim=True)
+        return move_joints(clip, old - total / mask.sum(dim=1, keepdim=True).clamp(min=1))

@@ -1,4 +1,4 @@
-"""Bringing clips to one number of frames."""
+"""Resample clips to a fixed number of frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODES = ("random_segments", "uniform", "linear")
 
 @functional_transform("skeleton_resample_frames")
 class ResampleFrames(BaseTransform):
-    r"""Brings a clip to a given number of frames (functional name:
+    r"""Resamples a clip to a given number of frames (functional name:
     :obj:`skeleton_resample_frames`).
 
     Args:
@@ -26,7 +26,7 @@ class ResampleFrames(BaseTransform):
             frame of each, as in "Temporal Segment Networks" (ECCV 2016): for training.
             ``"uniform"`` takes the frame at the centre of each segment: for evaluation.
             ``"linear"`` interpolates between frames, first and last frame included; where a joint
-            is missing in one of two frames, the nearer frame alone counts.
+            is missing in one of the two frames, the nearer frame is used.
 
     Raises:
         ValueError: If the number is not positive or the mode unknown.
@@ -42,7 +42,7 @@ class ResampleFrames(BaseTransform):
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         if self.mode == "linear":
             return clip.with_bodies(self._interpolate(clip))
-        # Whole numbers throughout: rounding must not let two segments share a frame.
+        # Integer arithmetic, since rounding could let two segments share a frame.
         edges = torch.arange(self.num_frames + 1) * clip.num_frames
         if self.mode == "uniform":
             frames = (edges[:-1] + edges[1:]) // (2 * self.num_frames)
@@ -54,13 +54,13 @@ class ResampleFrames(BaseTransform):
         return clip.with_bodies(clip.bodies[:, frames.to(clip.x.device)])
 
     def _interpolate(self, clip: SkeletonSequence) -> Tensor:
-        bodies, there = clip.bodies, present(clip)
+        bodies, mask = clip.bodies, present(clip)
         position = torch.linspace(0, clip.num_frames - 1, self.num_frames, device=bodies.device)
         before, after = position.floor().long(), position.ceil().long()
         nearer = bodies[:, position.round().long()]
         weight = (position - before).to(bodies).view(-1, 1, 1)
         mixed = bodies[:, before].lerp(bodies[:, after], weight)
-        both = there[:, before] & there[:, after]
+        both = mask[:, before] & mask[:, after]
         return torch.where(both.unsqueeze(-1), mixed, nearer)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Making people the same size."""
+"""Normalise body size."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["ScaleByTorso"]
 
 @functional_transform("skeleton_scale_by_torso")
 class ScaleByTorso(BaseTransform):
-    r"""Divides coordinates by the torso length, so that body size drops out (functional name:
+    r"""Divides coordinates by the torso length, which normalises body size (functional name:
     :obj:`skeleton_scale_by_torso`).
 
-    The torso length is the distance from between the shoulders to between the hips, the median over
-    all frames and bodies that have these joints. One number scales the whole clip about the origin;
-    a clip without such a frame stays as it is.
+    The torso length is the distance between the midpoints of the shoulders and of the hips, the
+    median over all frames and bodies that have these joints. The whole clip is scaled by one factor
+    about the origin; a clip without such a frame is returned unchanged.
 
     Raises:
         ValueError: If the skeleton has no joints named as shoulders and hips.
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        _, spine, there = torso(clip)
-        length = spine.norm(dim=-1).masked_fill(~there, torch.nan).nanmedian()
+        _, spine, mask = torso(clip)
+        length = spine.norm(dim=-1).masked_fill(~mask, torch.nan).nanmedian()
         return move_joints(clip, coordinates(clip) / length.where(length > 0, 1.0))

@@ -1,4 +1,4 @@
-"""Who of several people acts."""
+"""Select the main actors."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["SelectBodies"]
 
 @functional_transform("skeleton_select_bodies")
 class SelectBodies(BaseTransform):
-    r"""Keeps the most important bodies, the first of them first (functional name:
+    r"""Keeps the most important bodies, sorted by importance (functional name:
     :obj:`skeleton_select_bodies`).
 
-    Bodies of which no joint is ever there are dropped, unless there is no other.
+    Bodies without any present joint are dropped, unless there is no other.
 
     Args:
         num: Largest number of bodies to keep.
-        by: ``"motion"`` prefers the larger variance of the coordinates over the frames in which a
-            joint is there, summed over joints, as NTU RGB+D's authors advise for finding the main
-            actor; ``"score"`` the larger mean score, the first channel after the coordinates.
+        by: ``"motion"`` sorts by the variance of the coordinates over the frames in which a joint
+            is present, summed over joints, as NTU RGB+D's authors advise for finding the main
+            actor; ``"score"`` by the mean score, the first channel after the coordinates.
 
     Raises:
         ValueError: If ``num`` is not positive or the criterion unknown, or later if scores are
@@ -38,7 +38,7 @@ class SelectBodies(BaseTransform):
         self.num, self.by = num, by
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        there = present(clip)
+        mask = present(clip)
         if self.by == "score":
             dims = Skeleton.get(clip.skeleton).dims
             if clip.bodies.size(-1) <= dims:
@@ -48,14 +48,14 @@ class SelectBodies(BaseTransform):
                 )
             importance = clip.bodies[..., dims].nan_to_num().mean(dim=(1, 2))
         else:
-            weight = there.unsqueeze(-1) / there.sum(dim=1).clamp(min=1)[:, None, :, None]
-            joints = coordinates(clip).where(there.unsqueeze(-1), 0)
+            weight = mask.unsqueeze(-1) / mask.sum(dim=1).clamp(min=1)[:, None, :, None]
+            joints = coordinates(clip).where(mask.unsqueeze(-1), 0)
             mean = (weight * joints).sum(dim=1, keepdim=True)
             importance = (weight * (joints - mean).square()).sum(dim=(1, 2, 3))
-        importance = importance.masked_fill(~there.any(dim=2).any(dim=1), -1)
+        importance = importance.masked_fill(~mask.any(dim=2).any(dim=1), -1)
         chosen = importance.argsort(descending=True, stable=True)[: self.num]
-        num_there = int((importance >= 0).sum())
-        return clip.with_bodies(clip.bodies[chosen[: max(num_there, 1)]])
+        num_present = int((importance >= 0).sum())
+        return clip.with_bodies(clip.bodies[chosen[: max(num_present, 1)]])
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.num}, by={self.by!r})"

@@ -1,9 +1,9 @@
 """The rules that all transforms of this package share, for those who write their own.
 
-- Coordinates are the first :attr:`pyg_fsar.Skeleton.dims` channels. Other channels, such as the
-  score of a 2D pose estimator, belong to the joint but not to its place: geometry leaves them.
-- A joint is missing in a frame if its channels are all zero or one is NaN. Moving a body moves the
-  joints that are there; a missing joint keeps its mark, for it is nowhere.
+- Coordinates are the first :attr:`pyg_fsar.Skeleton.dims` channels. Geometric transforms do not
+  change other channels, such as the score of a 2D pose estimator.
+- A joint is missing in a frame if its channels are all zero or one is NaN. Geometric transforms do
+  not change missing joints, so that they remain marked.
 - The body's axes are those of a Kinect camera: x to the right of a person who faces the camera, y
   up, z away from the camera.
 """
@@ -41,7 +41,7 @@ def with_coordinates(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
 
 
 def move_joints(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
-    """A clip with new coordinates for the joints that are there; all else stays as it is.
+    """A clip with new coordinates for the joints that are present; everything else is kept.
 
     Shapes:
         - **new:** ``[M, T, V, D]``
@@ -51,10 +51,10 @@ def move_joints(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
 
 
 def present(clip: SkeletonSequence) -> Tensor:
-    """Which joints are there.
+    """Mask of the joints that are present.
 
     The joint that :class:`~pyg_fsar.transforms.CenterOnJoint` moved to the origin looks like a
-    missing one where there is no score beside it; it is there if its body is.
+    missing one if there is no score channel; it counts as present if its body is.
 
     Shapes:
         - **output:** bool ``[M, T, V]``
@@ -64,12 +64,12 @@ def present(clip: SkeletonSequence) -> Tensor:
 
 
 def torso(clip: SkeletonSequence) -> tuple[Tensor, Tensor, Tensor]:
-    """The lines that tell where a body is turned and how large it is.
+    """The shoulder line and the spine, which determine a body's orientation and size.
 
     Shapes:
         - **output:** the shoulder line, from left to right, ``[M, T, D]``; the spine, from between
-          the hips to between the shoulders, ``[M, T, D]``; whether all four joints are there, bool
-          ``[M, T]``
+          the hips to between the shoulders, ``[M, T, D]``; a mask of the frames in which all four
+          joints are present, bool ``[M, T]``
 
     Raises:
         ValueError: If the skeleton has no joints named as shoulders and hips.

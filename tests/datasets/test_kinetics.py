@@ -146,3 +146,64 @@ def test_root_without_data(tmp_path):
     (tmp_path / "kinetics_val_label.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"no \*\.json in .*st-gcn"):
         KineticsSkeleton(tmp_path)
+
+
+def nested(depth):
+    return '{"data": ' + "[" * depth + "]" * depth + "}"
+
+
+HOSTILE = {
+    "deep": (lambda p: p.write_text(nested(100_000)), "not whole JSON"),
+    "label": (lambda p: save(p.parent, p.stem, 10**30, [(1, [person()])]), "label 1000000000"),
+    "large": (lambda p: save(p.parent, p.stem, 2 * 10**8, [(1, [person()])]), "label 200000000"),
+    "half": (lambda p: save(p.parent, p.stem, 1.5, [(1, [person()])]), "label 1.5"),
+    "text": (
+        lambda p: save(p.parent, p.stem, "x" * 2_000_000, [(1, [person()])], label_index=1),
+        "at most 1000 characters",
+    ),
+    "index": (lambda p: save(p.parent, p.stem, 1, [(10**30, [person()])]), "frame_index"),
+    "infinite": (
+        lambda p: save(p.parent, p.stem, 1, [(float("inf"), [person()])]),
+        "OverflowError",
+    ),
+    "scale": (lambda p: save(p.parent, p.stem, 1, [(1, [person(x=1e30)])]), "are pixels"),
+    "pixels": (
+        lambda p: save(p.parent, p.stem, 1, [(1, [person(x=320)])]),
+        "divide x by the width",
+    ),
+    "openpose": (
+        lambda p: p.write_text('{"version": 1.3, "people": []}'),
+        "a frame of OpenPose's own output",
+    ),
+    "size": (lambda p: p.write_bytes(b" " * 2_000_000), "has more than 1 MiB"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_clip_ends_the_build(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("pyg_fsar.datasets.kinetics.MAX_CLIP_BYTES", 2**20)
+    make, reason = HOSTILE[kind]
+    if kind == "text":
+        monkeypatch.undo()
+    save(tmp_path, "good", 1, [(1, [person()])])
+    make(tmp_path / "hostile.json")
+    with pytest.warns(UserWarning, match="1 raw files") as caught:
+        dataset = KineticsSkeleton(tmp_path, split="all")
+    assert dataset.names == ["good"]
+    ((file, why),) = dataset.skipped
+    assert file == "hostile.json"
+    assert reason in why
+    assert len(str(caught[0].message)) < 500
+
+
+def test_a_folder_of_openpose_says_how_to_read_it(tmp_path):
+    for n in range(3):
+        (tmp_path / f"video_{n:012d}_keypoints.json").write_text('{"version": 1.3, "people": []}')
+    with pytest.raises(ValueError, match=r"OpenPose's own output.*SkeletonFolder"):
+        KineticsSkeleton(tmp_path)
+
+
+def test_names_in_capitals(tmp_path):
+    save(tmp_path, "a", 1, [(1, [person()])])
+    (tmp_path / "a.json").rename(tmp_path / "a.JSON")
+    assert KineticsSkeleton(tmp_path, split="all").names == ["a"]

@@ -106,3 +106,22 @@ def test_what_an_npz_file_must_have(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz file"):
         SkeletonArrays.from_npz(path)
+
+
+def test_any_damage_of_an_npz_file_is_skipped_or_refused(tmp_path, cases):
+    cases["npz"].make(tmp_path)
+    path = tmp_path / "NTU60_CS.npz"
+    rng, whole = np.random.default_rng(0), path.read_bytes()
+    for _ in range(100):
+        damaged = bytearray(whole)
+        at = rng.integers(len(whole))
+        if rng.random() < 0.5:
+            del damaged[at : at + rng.integers(1, 50)]
+        else:
+            damaged[at:at] = rng.bytes(20)
+        path.write_bytes(damaged)
+        try:
+            npz_shapes(path)
+            list(npz_rows(path, "x_train"))
+        except ValueError as error:
+            assert "NTU60_CS.npz is not a whole .npz file" in str(error)

@@ -304,3 +304,91 @@ def test_options_are_checked_before_anything_is_read(tmp_path, options, message)
 def test_a_root_without_data(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"found neither \*\.skeleton nor nturgbd_"):
         NTURGBD(tmp_path, num_workers=0)
+
+
+# archives and files of which nothing can be believed
+
+
+def patched(path, member, **fields):
+    """Overwrite fields of a member in the directory of a zip file, and in front of its content."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        start = archive.start_dir
+    content = bytearray(path.read_bytes())
+    name = member.encode()
+    central = content.index(name, start) - 46
+    local = info.header_offset
+    places = {"flags": (8, 6, 2), "method": (10, 8, 2), "size": (24, 22, 4)}
+    for field, value in fields.items():
+        at, at_local, width = places[field]
+        for place in (central + at, local + at_local):
+            content[place : place + width] = value.to_bytes(width, "little")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"flags": 1}, "encrypted"),
+        ({"method": 99}, "not a whole zip file"),
+        ({"method": 14}, "not a whole zip file"),
+        ({"method": 12}, "not a whole zip file"),
+        ({"size": 2**31}, "bytes unpacked, which is no clip"),
+        ({"size": 7}, "not a whole zip file"),
+    ],
+    ids=["encrypted", "unknown method", "lzma", "bzip2", "bomb", "wrong size"],
+)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_member_that_cannot_be_unpacked_is_skipped(
+    tmp_path, template, fields, reason, num_workers
+):
+    names = every_action()[:3]
+    path = tmp_path / "nturgbd_skeletons.zip"
+    zipped(path, dict.fromkeys(names, template))
+    patched(path, f"nturgb+d_skeletons/{names[1]}.skeleton", **fields)
+    with pytest.warns(UserWarning, match="1 raw files"):
+        dataset = NTURGBD(tmp_path, split="all", num_workers=num_workers)
+    assert dataset.names == [names[0], names[2]]
+    assert reason in dataset.skipped[0][1]
+
+
+def test_a_name_that_is_no_text_spoils_only_its_archive(tmp_path, template):
+    names = every_action()[:2]
+    zipped(tmp_path / "nturgbd_skeletons_1.zip", {names[0]: template})
+    path = tmp_path / "nturgbd_skeletons_2.zip"
+    zipped(path, {f"ä{names[1]}": template})
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xff\xff"))
+    with pytest.warns(UserWarning, match="1 raw files"):
+        dataset = NTURGBD(tmp_path, **NEW)
+    assert dataset.names == names[:1]
+    assert "not a whole zip file" in dataset.skipped[0][1]
+
+
+def test_a_file_of_any_size_is_not_read(make, template, monkeypatch):
+    root = make([clip_name(1), clip_name(2)])
+    monkeypatch.setattr("pyg_fsar.datasets.ntu.MAX_BYTES", len(template))
+    (root / f"{clip_name(2)}.skeleton").write_bytes(template + b" ")
+    with pytest.warns(UserWarning, match="which is no clip"):
+        assert NTURGBD(root, **NEW).names == [clip_name(1)]
+
+
+def test_suffixes_in_any_case(make, template):
+    root = make([])
+    (root / f"{clip_name(1)}.SKELETON").write_bytes(template)
+    with zipfile.ZipFile(root / "NTURGBD_SKELETONS.ZIP", "w") as archive:
+        archive.writestr(f"{clip_name(2)}.Skeleton", template)
+    assert NTURGBD(root, **NEW).names == [clip_name(1), clip_name(2)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig", "latin1"])
+def test_a_list_of_missing_skeletons_in_any_encoding(make, tmp_path, encoding):
+    root = make([clip_name(1), clip_name(2)])
+    (tmp_path / "list").write_bytes(f"Liste:\r\n{clip_name(1)}\r\n".encode(encoding))
+    assert NTURGBD(root, missing=tmp_path / "list", **NEW).names == [clip_name(2)]
+
+
+def test_an_unchanged_archive_is_not_listed_again(tmp_path, template, monkeypatch):
+    zipped(tmp_path / "nturgbd_skeletons.zip", dict.fromkeys(every_action()[:3], template))
+    NTURGBD(tmp_path, **NEW)
+    monkeypatch.setattr("pyg_fsar.datasets.ntu.zip_members", None)
+    assert len(NTURGBD(tmp_path, **NEW)) == 3

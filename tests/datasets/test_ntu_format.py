@@ -141,6 +141,51 @@ def test_a_new_id_while_the_old_one_is_there_is_another_person():
     assert parse(text_of(frames)).shape == (2, 6, 25, 3)
 
 
+@pytest.mark.parametrize(("step", "bodies"), [(0.0, 1), (0.4, 1), (2.0, 2)])
+def test_both_ids_of_a_person_may_stand_in_one_frame(step, bodies):
+    rng = np.random.default_rng(0)
+    first, second = person(rng, 5), person(rng, 5, (step, 0, 3))
+    frames = [[(1, j)] for j in first[:4]] + [[(1, first[4]), (2, second[0])]]
+    frames += [[(2, j)] for j in second[1:]]
+    clip = parse(text_of(frames))
+    assert clip.shape == (bodies, 9, 25, 3)
+    if bodies == 1:
+        np.testing.assert_allclose(clip[0], np.concatenate([first, second[1:]]), rtol=1e-6)
+
+
+def test_bodies_of_one_frame_are_not_joined():
+    rng = np.random.default_rng(0)
+    pair = person(rng, 1), person(rng, 1, (0.4, 0, 3))
+    assert parse(text_of([[(1, pair[0][0]), (2, pair[1][0])]])).shape == (2, 1, 25, 3)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_line_ends_of_other_systems(end):
+    text = text_of([[(1, joints)] for joints in person(np.random.default_rng(0), 3)], end=end)
+    np.testing.assert_array_equal(parse(text), parse(text.replace(end, "\r\n")))
+
+
+def test_messages_and_work_are_limited():
+    joints = np.tile([0, 0, 3], (25, 1))
+    one = text_of([[(1, joints)]])
+    body = one.split("\r\n", 2)[2]
+    hostile = {
+        "one line": "4 " + "0.1 " * 10**6,
+        "digits": "9" * 5000,
+        "frames": "900000000\n0\n",
+        "empty frames": f"{10**6}\n" + "0\n" * 10**6,
+        "bodies": "1\n900000000\n",
+        "same id": "1\r\n2000\r\n" + body * 2000,
+        "many ids": "600\r\n" + "".join(f"1\r\n{body.replace('1', str(n), 1)}" for n in range(600)),
+        "long number": one.replace("3 277", "3" * 10**6 + " 277", 1),
+        "long text": one.replace("3 277", "x" * 10**6 + " 277", 1),
+    }
+    for text in hostile.values():
+        with pytest.raises(ValueError, match=r"^clip\.skeleton: ") as caught:
+            parse(text)
+        assert len(str(caught.value)) < 500
+
+
 def test_ghosts_are_dropped_but_never_all():
     rng = np.random.default_rng(0)
     thing, body = ghost(rng, 6), person(rng, 6, motion=0.01)
