@@ -9,20 +9,23 @@ from pyg_fsar.skeleton import Skeleton
 if TYPE_CHECKING:
     from pyg_fsar.classifier import Explanation, FewShotClassifier
     from pyg_fsar.few_shot import FewShotModel
+    from pyg_fsar.weights import load_pretrained
 
 __version__ = "0.1.0"
 
-__all__ = ["Explanation", "FewShotClassifier", "FewShotModel", "Skeleton"]
+__all__ = ["Explanation", "FewShotClassifier", "FewShotModel", "Skeleton", "load_pretrained"]
 
 # Where the names are that `import pyg_fsar` does not load at once.
 LAZY = {
     "Explanation": "classifier",
     "FewShotClassifier": "classifier",
     "FewShotModel": "few_shot",
+    "load_pretrained": "weights",
 }
 
 SUBPACKAGES = (
     "classifier",
+    "cli",
     "data",
     "datasets",
     "few_shot",
@@ -37,6 +40,7 @@ SUBPACKAGES = (
     "training",
     "transforms",
     "visualization",
+    "weights",
 )
 
 
