@@ -43,9 +43,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    training, model_options = (
-        kind.from_arguments(options) for kind in (TrainingOptions, ModelOptions)
-    )
+    training = TrainingOptions.from_arguments(options)
+    model_options = ModelOptions.from_arguments(options)
     train, val, names = _splits(options, training)
     fabric = launch(training)
     torch.manual_seed(training.seed)
@@ -90,7 +89,9 @@ def _splits(options: Namespace, training: TrainingOptions) -> tuple[Subset, Subs
         )
     held_out = classes[:num_val]
     masks = ~np.isin(labels, held_out), np.isin(labels, held_out)
-    parts = [Subset(d, np.flatnonzero(m).tolist()) for d, m in zip(data, masks, strict=True)]
+    parts: list[Subset] = [
+        Subset(d, np.flatnonzero(m).tolist()) for d, m in zip(data, masks, strict=True)
+    ]
     return parts[0], parts[1], [data[0].class_names[label] for label in sorted(held_out)]
 
 
