@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__: list[str] = []
+__all__ = ["IN_FILES"]
 
 
 def _layout(
@@ -319,3 +319,7 @@ Skeleton.register(
         ),
     )
 )
+
+#: Layouts that bare numbers in a file may be of: those of this package and of nothing registered
+#: later, and neither its own layouts nor the same joints under a second name.
+IN_FILES = tuple(sorted(set(Skeleton.available()).difference({"body15", "body15_2d", "hdm31"})))

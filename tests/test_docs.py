@@ -28,6 +28,7 @@ from pyg_fsar.datasets import (
     KineticsSkeleton,
     write_ntu_skeleton,
 )
+from pyg_fsar.formats import FORMATS
 from pyg_fsar.matching import MATCHERS
 from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
 from pyg_fsar.testing.samples import SAMPLES, sample_bodies
@@ -122,7 +123,7 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         write_raw_data(tmp_path / "data")
     names: dict[str, object] = {"__name__": "__main__"}
     # What a page registers must not reach other tests.
-    with patch.dict(Skeleton._registry), patch.dict(MATCHERS):
+    with patch.dict(Skeleton._registry), patch.dict(MATCHERS), patch.dict(FORMATS):
         for line, code in blocks(page, "python"):
             for pattern, small in TINY.items():
                 code = re.sub(pattern, small, code)

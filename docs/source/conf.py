@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 import pyg_fsar
+from pyg_fsar.formats import FORMATS
 from pyg_fsar.training import ModelOptions, TrainingOptions
 
 project = "pyg_fsar"
@@ -86,6 +87,7 @@ def write_generated_pages(app: Sphinx) -> None:
     pages = {"index.rst": f"{title('API')}.. toctree::\n   :maxdepth: 1\n\n{names}"}
     pages |= {f"{name}.rst": api_page(name) for name in MODULES}
     pages["options.inc"] = options_table()
+    pages["formats.inc"] = formats_table()
     for old in set(API.iterdir()) - {API / name for name in pages}:
         old.unlink()
     for name, text in pages.items():
@@ -144,5 +146,21 @@ def options_table() -> str:
             if option.metadata["choices"]:
                 meaning += f" ({', '.join(option.metadata['choices'])})"
             rows.append((f"``{flag}``", f"``{option.default}``", meaning))
-    cells = "".join(f"   * - {a}\n     - {b}\n     - {c}\n" for a, b, c in rows)
-    return f".. list-table::\n   :header-rows: 1\n   :widths: 25 15 60\n\n{cells}"
+    return table(rows, "25 15 60")
+
+
+def formats_table() -> str:
+    rows = [("Format", "Files", "Layout", "Units", "People", "Options", "Needs")]
+    for name, form in FORMATS.items():
+        options = ", ".join(f"``{option}``" for option in form.options)
+        needs = f"``pyg-fsar[{form.needs}]``" if form.needs else ""
+        rows.append(
+            (f"``{name}``", form.files, form.layout, form.units, form.people, options, needs)
+        )
+    return table(rows, "10 24 16 14 14 12 10")
+
+
+def table(rows: list[tuple[str, ...]], widths: str) -> str:
+    cells = ("\n     - ".join(row).replace("- \n", "-\n") for row in rows)
+    lines = "".join(f"   * - {row.rstrip()}\n" for row in cells)
+    return f".. list-table::\n   :header-rows: 1\n   :widths: {widths}\n\n{lines}"

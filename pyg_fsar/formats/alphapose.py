@@ -10,7 +10,8 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.coco import keypoint_list
 from pyg_fsar.formats.pictures import from_pixels
 from pyg_fsar.formats.source import Source
-from pyg_fsar.formats.timeline import frames_of_names, whole_numbers
+from pyg_fsar.formats.timeline import frames_of_names
+from pyg_fsar.formats.values import whole_numbers
 
 __all__ = ["ALPHAPOSE"]
 
@@ -57,4 +58,5 @@ ALPHAPOSE = Format(
     files="alphapose-results.json",
     layout="coco17 or halpe26",
     units="image",
+    people="several, by ``idx`` or followed",
 )

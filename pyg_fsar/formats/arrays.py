@@ -62,7 +62,9 @@ def load_npz(raw: bytes, key: str | None = None) -> np.ndarray:
             if key is not None and key not in names:
                 raise ValueError(f"it has no array '{key}'; it has {', '.join(names[:8])}")
             name = f"{key if key is not None else names[0]}.npy"
-            with archive.open(name) as member:
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise ValueError(f"'{name}' has more than {MAX_BYTES // 2**20} MiB; split it")
+            with archive.open(name) as member:  # the size may be wrong
                 content = member.read(MAX_BYTES + 1)
     # RuntimeError if encrypted, NotImplementedError if compressed in an unknown way.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:

@@ -9,7 +9,8 @@ import numpy as np
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_camera
 from pyg_fsar.formats.source import Source
-from pyg_fsar.formats.timeline import rate_of_times, whole_numbers
+from pyg_fsar.formats.timeline import rate_of_times
+from pyg_fsar.formats.values import number_array, whole_numbers
 
 __all__ = ["AZURE"]
 
@@ -51,7 +52,7 @@ def _of_sdk(frames: list[Any]) -> Recording:
     people = [(n, body) for n, frame in enumerate(frames) for body in frame["bodies"]]
     if not people:
         raise ValueError("nobody is seen in it")
-    millimetres = np.array([body["joint_positions"] for _, body in people], dtype=np.float64)
+    millimetres = number_array([body["joint_positions"] for _, body in people], "joint_positions")
     times = np.array([float(frame.get("timestamp_usec", "nan")) for frame in frames])
     return Recording(
         from_camera(millimetres / 1000),
@@ -64,10 +65,10 @@ def _of_sdk(frames: list[Any]) -> Recording:
 
 
 def _of_gesture(sample: Any, frames: list[Any]) -> Recording:
-    values = np.array([frame["values"] for frame in frames], dtype=np.float64)
+    values = number_array([frame["values"] for frame in frames], "values")
     joints = values.reshape(len(frames), NUM_JOINTS, 3) * (1, 1, -1)
     if all("weights" in frame for frame in frames):
-        weights = np.array([frame["weights"] for frame in frames], dtype=np.float64)
+        weights = number_array([frame["weights"] for frame in frames], "weights")
         joints = np.concatenate([joints, weights[..., None]], axis=-1)
     number = np.arange(len(frames))
     rate = float(sample.get("sampleRate") or 0)
@@ -80,4 +81,5 @@ AZURE = Format(
     files="JSON of Azure Kinect joints",
     layout="azure32",
     units="metres",
+    people="several, as in the file",
 )

@@ -78,6 +78,7 @@ class Format:
         files: What files these are, in a few words.
         layout: Which layouts it comes in.
         units: Units in the clip: ``"metres"``, or ``"image"`` for 2D.
+        people: Whether a file may have several people, and whether it tells who is who.
         needs: The extra of this package that has to be installed to read it, if any.
     """
 
@@ -86,6 +87,7 @@ class Format:
     files: str
     layout: str
     units: str
+    people: str = "one"
     needs: str | None = None
 
     @property

@@ -9,7 +9,8 @@ import numpy as np
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_pixels
 from pyg_fsar.formats.source import Source, natural_key
-from pyg_fsar.formats.timeline import frames_of_names, whole_numbers
+from pyg_fsar.formats.timeline import frames_of_names
+from pyg_fsar.formats.values import number_array, whole_numbers
 
 __all__ = ["COCO", "keypoint_list"]
 
@@ -34,7 +35,7 @@ def keypoint_list(entries: list[Any]) -> tuple[np.ndarray, str]:
             f"keypoints have {sorted(lengths)[:5]} numbers; 51 (COCO), 78 (Halpe), 399 and 408 "
             "(the same with face and hands) are known"
         )
-    joints = np.array([entry["keypoints"] for entry in entries], dtype=np.float64)
+    joints = number_array([entry["keypoints"] for entry in entries], "keypoints")
     return joints.reshape(len(entries), -1, 3)[:, : JOINTS[layout]], layout
 
 
@@ -126,4 +127,5 @@ COCO = Format(
     files="JSON annotations or results in the format of COCO keypoints",
     layout="coco17 or halpe26",
     units="image",
+    people="several, by ``track_id`` or followed",
 )

@@ -55,4 +55,5 @@ JOINTS_CSV = Format(
     files="CSV with a column per coordinate of named joints, as of Kinect v1 and v2",
     layout="kinect20, ntu25, or any that is registered",
     units="metres, or image for 2D layouts",
+    people="several, by a column",
 )

@@ -8,6 +8,7 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.timeline import frames_of_numbers
+from pyg_fsar.formats.values import number_array
 
 __all__ = ["KINETICS"]
 
@@ -36,8 +37,8 @@ def read(source: Source, *, size: tuple[float, float] | None = None) -> Recordin
     people = [(f, p) for f, entry in zip(index, frames, strict=True) for p in entry["skeleton"]]
     if not people:
         raise ValueError("nobody is seen in it")
-    score = np.array([person["score"] for _, person in people], dtype=np.float64)
-    pose = np.array([person["pose"] for _, person in people], dtype=np.float64)
+    score = number_array([person["score"] for _, person in people], "scores")
+    pose = number_array([person["pose"] for _, person in people], "poses")
     joints = np.concatenate([pose.reshape(*score.shape, 2), score[..., None]], axis=-1)
     frame = np.array([number for number, _ in people])
     return Recording(from_relative(joints, size), frame, num_frames, "openpose18")
@@ -49,4 +50,5 @@ KINETICS = Format(
     files="JSON file of Kinetics-skeleton",
     layout="openpose18",
     units="image",
+    people="several, followed",
 )

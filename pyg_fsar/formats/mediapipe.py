@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_camera, from_pixels, from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.table import Columns, joint_key, read_columns, read_joints
+from pyg_fsar.formats.values import number_array
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MEDIAPIPE"]
@@ -64,11 +66,16 @@ def read(
         joints, layout = _convert(landmarks, 3, size)
         return Recording(joints, frame, len(frame), layout, 0 * frame)
     columns = read_columns(source)
+    if not columns.joints:
+        raise ValueError("its first line names no columns of landmarks")
     table = read_joints(source, columns)
     order = _numbered(table.names)
     if order is None:
-        layout_joints = Skeleton.get("mediapipe33").joints
-        order = [table.names.index(joint_key(joint)) for joint in layout_joints]
+        keys = {joint: joint_key(joint) for joint in Skeleton.get("mediapipe33").joints}
+        missing = [joint for joint, key in keys.items() if key not in table.names]
+        if missing:
+            raise ValueError(f"it has not all 33 landmarks; '{missing[0]}' is missing")
+        order = [table.names.index(key) for key in keys.values()]
     channels = [0, 1] + [2] * columns.has(2) + [3] * columns.has(3)
     joints, layout = _convert(table.values[:, order][..., channels], 2 + columns.has(2), size)
     return table.recording(joints, layout)
@@ -123,10 +130,9 @@ def _read_json(content: Any, size: tuple[float, float] | None, world: bool) -> R
     people = [(n, p) for n, frame in enumerate(frames) for p in _people(frame, world)]
     if not people:
         raise ValueError("nobody is seen in it")
-    rows = [[_numbers(landmark) for landmark in person] for _, person in people]
-    if any(len(person) != NUM_JOINTS for person in rows):
+    if any(len(person) != NUM_JOINTS for _, person in people):
         raise ValueError("a person has not 33 landmarks")
-    landmarks = np.array(rows, dtype=np.float64)
+    landmarks = number_array([_numbers(person) for _, person in people], "landmarks")
     joints, layout = _convert(landmarks, 3, size)
     named = content if isinstance(content, dict) else {}
     rate = next((float(named[key]) for key in RATES if named.get(key)), None)
@@ -152,13 +158,13 @@ def _people(frame: Any, world: bool) -> list[list[Any]]:
     return frame if nested else [frame]
 
 
-def _numbers(landmark: Any) -> list[float]:
-    """x, y, z and score of a landmark; 1 if it has no score."""
-    if not isinstance(landmark, dict):
-        x, y, z, *score = landmark
-        return [x, y, z, *(score[:1] or [1.0])]
-    score = next((landmark[key] for key in SCORES if key in landmark), 1.0)
-    return [landmark["x"], landmark["y"], landmark["z"], score]
+def _numbers(person: list[Any]) -> list[Any]:
+    """x, y, z, and the score if there is one, of each landmark."""
+    if not isinstance(person[0], dict):
+        return [list(landmark[:4]) for landmark in person]
+    score = [key for key in SCORES if key in person[0]][:1]
+    values = itemgetter("x", "y", "z", *score)
+    return [values(landmark) for landmark in person]
 
 
 MEDIAPIPE = Format(
@@ -167,4 +173,5 @@ MEDIAPIPE = Format(
     files="MediaPipe Pose: CSV (a row per frame or per landmark), JSON, arrays ``[T, 33, 3 or 4]``",
     layout="mediapipe33, or mediapipe33_2d without z",
     units="metres for world landmarks, else picture heights",
+    people="one; several in JSON, followed",
 )

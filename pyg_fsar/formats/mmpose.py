@@ -28,6 +28,8 @@ def read(source: Source, *, size: tuple[float, float] | None = None) -> Recordin
         size: Width and height of the pictures, which the file does not tell.
     """
     frames = _frames(source.json)
+    if not frames:
+        raise ValueError("it has no frames")
     people = [(n, person) for n, frame in enumerate(frames) for person in frame["instances"]]
     if not people:
         raise ValueError("nobody is seen in it")
@@ -52,4 +54,5 @@ MMPOSE = Format(
     files="JSON results of MMPose's inferencer",
     layout="coco17 or halpe26",
     units="image",
+    people="several, followed",
 )

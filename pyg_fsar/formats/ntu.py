@@ -31,4 +31,11 @@ def read(source: Source) -> Recording:
     return Recording.from_bodies(bodies, "ntu25", FPS)
 
 
-NTU = Format(matches, read, files=".skeleton text of NTU RGB+D", layout="ntu25", units="metres")
+NTU = Format(
+    matches,
+    read,
+    files=".skeleton text of NTU RGB+D",
+    layout="ntu25",
+    units="metres",
+    people="several, as in the file",
+)

@@ -11,6 +11,7 @@ import numpy as np
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_pixels, from_relative
 from pyg_fsar.formats.source import Source
+from pyg_fsar.formats.values import number_array
 
 __all__ = ["OPENPOSE"]
 
@@ -67,7 +68,7 @@ def read(
         raise ValueError(
             f"poses have {sorted(lengths)[:5]} numbers; BODY_25 has 75, the order of COCO 54"
         )
-    joints = np.array(poses, dtype=np.float64).reshape(len(poses), -1, 3)
+    joints = number_array(poses, "keypoints").reshape(len(poses), -1, 3)
     # With --keypoint_scale 3 coordinates go from 0 to 1; a picture has more than two pixels.
     relative = np.abs(joints[..., :2]).max() <= 2
     joints = from_relative(joints, size) if relative else from_pixels(joints, size)
@@ -100,7 +101,8 @@ def _frame(path: Path) -> Any:
 OPENPOSE = Format(
     matches,
     read,
-    files="folder of JSON files written by --write_json, or one of them",
+    files="folder of JSON files written by ``--write_json``, or one of them",
     layout="openpose25 or openpose18; hand21 with part=",
     units="image",
+    people="several, followed",
 )

@@ -11,6 +11,8 @@ from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_pixels, from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.table import read_rows
+from pyg_fsar.formats.values import number_array
+from pyg_fsar.layouts import IN_FILES
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PLAIN"]
@@ -76,12 +78,12 @@ def _array(source: Source, key: str | None) -> np.ndarray:
         raise ValueError("key is for .npz files")
     if source.array is not None:
         return source.array
-    return np.array(read_rows(source), dtype=np.float64)
+    return number_array(read_rows(source), "rows")
 
 
 def _layout(array: np.ndarray) -> Skeleton:
     """The only layout that fits the number of joints and channels."""
-    layouts = [Skeleton.get(name) for name in Skeleton.available()]
+    layouts = [Skeleton.get(name) for name in IN_FILES]
     if array.ndim == 2:
         fits = [
             s
@@ -103,4 +105,5 @@ PLAIN = Format(
     files="``.npy``, ``.npz``, or CSV of numbers: ``[T, V, C]``, ``[M, T, V, C]``, ``[T, V * C]``",
     layout="skeleton=",
     units="metres, or image for 2D layouts",
+    people="several, as in the file",
 )

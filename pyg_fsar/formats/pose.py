@@ -124,4 +124,5 @@ POSE = Format(
     files=".pose file of pose-format (MediaPipe Holistic, OpenPose)",
     layout="mediapipe33 or openpose25; hand21 with part=",
     units="metres, or image for OpenPose and hands",
+    people="several, followed",
 )

@@ -10,6 +10,7 @@ import numpy as np
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.pictures import from_pixels
 from pyg_fsar.formats.source import Source
+from pyg_fsar.formats.values import number_array
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PYSKL"]
@@ -34,8 +35,11 @@ def read(
         skeleton: Layout of the joints; by default ``"coco17"`` for 17 joints found in pictures,
             ``"openpose25"`` for 25, and ``"ntu25"`` for 25 joints in 3D.
     """
-    annotation = _choose(_annotations(source), clip)
-    bodies = np.asarray(annotation["keypoint"], dtype=np.float64)
+    annotations = _annotations(source)
+    if not annotations:
+        raise ValueError("it is no pickle of annotations")
+    annotation = _choose(annotations, clip)
+    bodies = number_array(annotation["keypoint"], "keypoints")
     total = annotation.get("total_frames", annotation.get("num_frames"))
     if bodies.ndim == 3:
         bodies = bodies[None]
@@ -43,7 +47,10 @@ def read(
         raise ValueError(f"keypoint must be [M, T, V, C], got shape {bodies.shape}")
     score = annotation.get("keypoint_score")
     if score is not None:
-        score = np.asarray(score, dtype=np.float64).reshape(bodies.shape[:3])
+        score = number_array(score, "scores")
+        if score.size != bodies[..., 0].size:
+            raise ValueError(f"keypoint_score has shape {score.shape}, keypoint {bodies.shape}")
+        score = score.reshape(bodies.shape[:3])
     if bodies.shape[0] == total != bodies.shape[1]:  # stored as [T, M, V, C]
         bodies = bodies.swapaxes(0, 1)
         score = None if score is None else score.swapaxes(0, 1)
@@ -98,4 +105,5 @@ PYSKL = Format(
     files="pickle of one or more annotations of MMPose or PYSKL, of which nothing is run",
     layout="coco17, openpose25, ntu25; others with skeleton=",
     units="image, or metres for 3D",
+    people="several, as in the file",
 )

@@ -9,11 +9,10 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data import SkeletonSequence, order_by_motion, track_people
 from pyg_fsar.formats.base import Format, Recording
 from pyg_fsar.formats.registry import FORMATS
 from pyg_fsar.formats.source import Source
-from pyg_fsar.formats.tracking import order_by_motion, track_people
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["read_clip", "recognise"]
@@ -89,7 +88,7 @@ def read_clip(
         people: How many to keep, those that move most first, or ``"all"`` for a list of clips, one
             of each person. Fewer are kept if there are fewer.
         retrack: Tell people apart anew by where they are (see
-            :func:`~pyg_fsar.formats.track_people`), which mends identities that were swapped, even
+            :func:`~pyg_fsar.data.track_people`), which mends identities that were swapped, even
             if the file keeps people apart. Files that do not are always treated so.
         **options: Options of the format, such as ``size=(width, height)`` of the picture.
 
@@ -129,16 +128,19 @@ def read_clip(
 
 
 def _recognise(source: Source) -> str:
-    try:
-        found = next((name for name, form in FORMATS.items() if form.matches(source)), None)
-    except PARSER_ERRORS as error:
-        raise ValueError(_message(source, "is damaged", error)) from error
-    if found is None:
-        raise ValueError(
-            f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it "
-            "is one of them, name it by format=... to see what is wrong"
-        )
-    return found
+    fault: BaseException | None = None
+    for name, form in FORMATS.items():
+        try:
+            if form.matches(source):
+                return name
+        except PARSER_ERRORS as error:  # damaged for this format, but it may be of another
+            fault = fault or error
+    if fault is not None:
+        raise ValueError(_message(source, "is damaged", fault)) from fault
+    raise ValueError(
+        f"{_short(source.path)} is of no known format; known are {', '.join(FORMATS)}. If it is "
+        "one of them, name it by format=... to see what is wrong"
+    )
 
 
 def _check_arguments(format: str | None, fps: float | None, people: int | str) -> None:
@@ -169,7 +171,7 @@ def _check_recording(recording: Recording) -> None:
     if not joints.any():
         raise ValueError("all joints in it are missing")
     if farthest > MAX_COORDINATE:
-        raise ValueError(f"a coordinate is {farthest:g} metres or picture heights, which is none")
+        raise ValueError(f"a coordinate is {farthest:g}, which is no place of a joint")
 
 
 def _bodies(recording: Recording, people: int | str, retrack: bool) -> np.ndarray:
@@ -195,7 +197,11 @@ def _bodies(recording: Recording, people: int | str, retrack: bool) -> np.ndarra
 
 
 def _message(source: Source, what: str, error: BaseException) -> str:
-    text = str(error) if type(error) is ValueError else repr(error)
+    text = str(error)
+    if type(error) is not ValueError:  # what a parser met where something else was expected
+        text = (
+            f"its content is not that of such files ({error!r}); it is damaged or of another kind"
+        )
     return f"{_short(source.path)} {what}: {_short(text, MAX_MESSAGE)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ HEAD = 2**16
 MAX_BYTES = 2**29
 # Parsed JSON may take a multiple of the file's size; so many bytes are allowed for it.
 MAX_PARSED = 1.5 * 2**30
+SMALL = 2**24  # JSON that is parsed without counting
 
 
 class Source:
@@ -36,13 +38,20 @@ class Source:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
-        if not self.path.exists():
-            raise FileNotFoundError(f"there is no file or folder {path}")
+        try:
+            self._stat = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(f"there is no file or folder {path}") from error
 
-    @cached_property
+    @property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
-        return self.path.is_dir()
+        return stat.S_ISDIR(self._stat.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file; a pipe or device is none, and could be read for ever."""
+        return stat.S_ISREG(self._stat.st_mode)
 
     @cached_property
     def files(self) -> list[Path]:
@@ -57,17 +66,19 @@ class Source:
     @cached_property
     def head(self) -> bytes:
         """The first 64 KiB of a file; nothing for a folder."""
-        if self.is_folder or not self.path.is_file():  # a pipe or device could be read for ever
+        if not self.is_file:
             return b""
+        if self._stat.st_size <= HEAD:
+            return self.raw
         with self.path.open("rb") as file:
             return file.read(HEAD)
 
     @cached_property
     def raw(self) -> bytes:
         """All bytes of a file."""
-        if not self.path.is_file():
+        if not self.is_file:
             raise ValueError("it is no file")
-        size = self.path.stat().st_size
+        size = self._stat.st_size
         if size > MAX_BYTES:
             raise ValueError(
                 f"it has {size / 2**20:.0f} MiB, more than the {MAX_BYTES // 2**20} that a clip is "
@@ -78,14 +89,19 @@ class Source:
     @cached_property
     def text(self) -> str:
         """The file as text: UTF-8, or UTF-16 if it starts with the mark of that."""
-        return self.raw.decode(encoding(self.raw))
+        try:
+            return self.raw.decode(encoding(self.raw))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"it is no text in {error.encoding}: {error.reason} at byte {error.start}"
+            ) from error
 
     @cached_property
     def head_text(self) -> str:
         """The first 64 KiB as text, with what does not decode replaced."""
         return self.head.decode(encoding(self.head), errors="replace")
 
-    @cached_property
+    @property
     def json(self) -> Any:
         """The file's JSON; None if the file does not start as JSON does.
 
@@ -94,17 +110,19 @@ class Source:
         """
         if self.head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
             return None
+        return _value_of(self._json)
+
+    @cached_property
+    def _json(self) -> Any:
         raw = self.raw
-        brackets = raw.count(b"[") + raw.count(b"{")
-        parsed = len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
-        if parsed > MAX_PARSED:
-            raise ValueError(f"its {len(raw) / 2**20:.0f} MiB of JSON are too many; split it")
+        if len(raw) > SMALL and _parsed_size(raw) > MAX_PARSED:
+            return ValueError(f"its {len(raw) / 2**20:.0f} MiB of JSON are too many; split it")
         try:
             return json.loads(raw.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"it starts as JSON does, but is not whole ({error})") from error
+            return ValueError(f"it starts as JSON does, but is not whole ({error})")
 
-    @cached_property
+    @property
     def pickle(self) -> Any:
         """The content of a pickle, of which nothing is run; None if the file is no pickle.
 
@@ -114,7 +132,14 @@ class Source:
         """
         # Pickles of the oldest two protocols are text with no mark, so their name has to tell.
         named = self.path.suffix.lower() in (".pkl", ".pickle") and bool(self.head)
-        return load_pickle(self.path) if self.head[:1] == b"\x80" or named else None
+        return _value_of(self._pickle) if self.head[:1] == b"\x80" or named else None
+
+    @cached_property
+    def _pickle(self) -> Any:
+        try:
+            return load_pickle(self.path)
+        except ValueError as error:
+            return ValueError(str(error).replace(f"{self.path} is", "it is"))
 
     @cached_property
     def array(self) -> np.ndarray | None:
@@ -136,6 +161,19 @@ class Source:
         if isinstance(content, np.ndarray) and content.dtype.kind in "biuf":
             return content
         return None
+
+
+def _parsed_size(raw: bytes) -> int:
+    """About how many bytes of memory parsed JSON takes."""
+    brackets = raw.count(b"[") + raw.count(b"{")
+    return len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
+
+
+def _value_of(result: Any) -> Any:
+    """A value, unless it is the error that was met: then it is raised, to all who ask."""
+    if isinstance(result, ValueError):
+        raise result
+    return result
 
 
 def encoding(raw: bytes) -> str:

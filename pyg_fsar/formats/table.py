@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +36,7 @@ JOINT = (
 JointKey = frozenset[str]
 
 
+@lru_cache(maxsize=4096)
 def joint_key(name: str) -> JointKey:
     """The words of a joint's name in any order and style: ``ShoulderLeft`` is ``left_shoulder``."""
     return _key([word.lower() for word in WORD.findall(name)])
@@ -113,7 +115,11 @@ class Joints:
 
 def read_columns(source: Source) -> Columns:
     """What the first line of a file says about its columns; nothing if it names none."""
-    line = source.head_text.lstrip().split("\n", 1)[0]
+    return _columns_of(source.head_text.lstrip().split("\n", 1)[0])
+
+
+@lru_cache(maxsize=16)  # several formats ask
+def _columns_of(line: str) -> Columns:
     columns = Columns()
     for place, name in enumerate(line.split(_delimiter(line))):
         words = [word.lower() for word in WORD.findall(name[:MAX_NAME])]
@@ -137,7 +143,10 @@ def read_joints(source: Source, columns: Columns) -> Joints:
     rows = read_rows(source)[1:]
     for number, row in enumerate(rows):
         if len(row) <= columns.last:
-            raise ValueError(f"row {number + 1} has {len(row)} cells, the first {columns.last + 1}")
+            raise ValueError(
+                f"row {number + 1} has {len(row)} cells, fewer than the {columns.last + 1} of the "
+                "first line"
+            )
     if not rows:
         raise ValueError("it has no rows")
     time = _numbers(rows, columns.others.get("time"))
@@ -160,7 +169,8 @@ def read_joints(source: Source, columns: Columns) -> Joints:
     if columns.is_long:
         keys = [joint_key(row[columns.others["joint"]]) for row in rows]
         names = list(dict.fromkeys(keys))
-        values, frame, person = _widen(values[:, 0], [names.index(k) for k in keys], frame, person)
+        place = {name: number for number, name in enumerate(names)}
+        values, frame, person = _widen(values[:, 0], [place[k] for k in keys], frame, person)
     return Joints(names, values, frame, num_frames, person, rate_of_times(time))
 
 
@@ -180,7 +190,11 @@ def _numbers(rows: list[list[str]], column: int | None) -> np.ndarray:
         return np.full(len(rows), np.nan)
     cells = [row[column] for row in rows]
     try:
-        return np.array([float(cell) if cell and cell != " " else np.nan for cell in cells])
+        return np.array([float(cell) for cell in cells])
+    except ValueError:
+        pass  # perhaps only because some are empty
+    try:
+        return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
     except ValueError as error:
         raise ValueError(f"column {column + 1} has a cell that is no number ({error})") from error
 
@@ -199,7 +213,7 @@ def read_rows(source: Source) -> list[list[str]]:
         rows = list(csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(f"it is no whole table ({error})") from error
-    return [row for row in rows if any(cell and not cell.isspace() for cell in row)]
+    return [row for row in rows if row and (row[0].strip() or any(map(str.strip, row)))]
 
 
 def _delimiter(line: str) -> str:

@@ -7,30 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyg_fsar.formats.source import natural_key
+from pyg_fsar.formats.values import whole_numbers
 
-__all__ = ["frames_of_names", "frames_of_numbers", "rate_of_times", "whole_numbers"]
+__all__ = ["frames_of_names", "frames_of_numbers", "rate_of_times"]
 
 MAX_FRAMES = 10**6  # of one clip: nine hours
 # The median step between frames tells the unit of time stamps: seconds if below one, milliseconds
 # if below ten thousand, else ticks of a ten millionth of a second or nanoseconds.
 UNITS = ((1.0, 1.0), (1e4, 1e3), (5e6, 1e7), (np.inf, 1e9))
-
-
-def whole_numbers(values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
-    """Values as integers.
-
-    Args:
-        values: Numbers, or texts of numbers.
-        what: What they are, for the message.
-
-    Raises:
-        ValueError: If one is not a whole number of at most 15 digits.
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    good = np.isfinite(numbers) & (np.abs(numbers) < 1e15) & (numbers == np.round(numbers))
-    if not good.all():
-        raise ValueError(f"{what} is {numbers[~good][0]}, not a whole number")
-    return numbers.astype(np.int64)
 
 
 def frames_of_numbers(values: Sequence[float] | np.ndarray) -> tuple[np.ndarray, int]:
@@ -45,7 +29,7 @@ def frames_of_numbers(values: Sequence[float] | np.ndarray) -> tuple[np.ndarray,
     Raises:
         ValueError: If a number is not whole, or the frames are too many for a clip.
     """
-    numbers = whole_numbers(values, "a frame number")
+    numbers = whole_numbers(values, "frame numbers")
     if not len(numbers):
         raise ValueError("it has no frames")
     numbers = numbers - numbers.min()

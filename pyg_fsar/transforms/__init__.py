@@ -17,6 +17,7 @@ from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
 from pyg_fsar.transforms.rank_max import RankMax
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_frames import ResampleFrames
+from pyg_fsar.transforms.retrack_bodies import RetrackBodies
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
 
@@ -38,6 +39,7 @@ __all__ = [
     "RankMax",
     "RemoveMeanPose",
     "ResampleFrames",
+    "RetrackBodies",
     "ScaleByTorso",
     "SelectBodies",
 ]

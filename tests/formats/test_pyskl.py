@@ -88,7 +88,7 @@ def test_layouts_by_joints_scores_and_channels(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"keypoint": np.ones((7, 17))}, r"keypoint must be \[M, T, V, C\], got shape \(7, 17\)"),
-        ({"keypoint_score": np.ones((1, 7, 16))}, "cannot reshape"),
+        ({"keypoint_score": np.ones((1, 7, 16))}, r"keypoint_score has shape \(1, 7, 16\)"),
         ({"img_shape": (0, 0)}, "size must be the picture's"),
         ({"keypoint": np.ones((1, 7, 17, 1))}, "joints have 1 coordinates"),
     ],

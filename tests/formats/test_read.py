@@ -202,7 +202,10 @@ def test_coordinates_beyond_reason(value: float, message: str, tmp_path: Path) -
     path, bodies = written("plain", tmp_path)
     bodies[0, 3, 7, 1] = value
     np.save(path, bodies)
-    with pytest.raises(ValueError, match=r"clip\.npy cannot be read as 'plain': a coordinate is"):
+    with pytest.raises(
+        ValueError,
+        match=r"clip\.npy cannot be read as 'plain': a coordinate is .*no place of a joint",
+    ):
         read_clip(path)
 
 

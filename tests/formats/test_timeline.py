@@ -7,7 +7,6 @@ from pyg_fsar.formats.timeline import (
     frames_of_names,
     frames_of_numbers,
     rate_of_times,
-    whole_numbers,
 )
 
 
@@ -18,11 +17,10 @@ def test_numbers() -> None:
     assert (frames.tolist(), count) == ([0, 1, 3], 4)
     assert frames_of_numbers([9])[1] == 1
     for wrong in ([1.5], [np.nan], [np.inf], [1e20]):
-        with pytest.raises(ValueError, match=r"a frame number is .*, not a whole number"):
+        with pytest.raises(ValueError, match=r"frame numbers must be whole numbers, but one is"):
             frames_of_numbers(wrong)
     with pytest.raises(ValueError, match="span 5000002 frames, more than 1000000"):
         frames_of_numbers([0, 1, 5_000_001])
-    assert whole_numbers(["3", "4"], "it").tolist() == [3, 4]
 
 
 def test_names() -> None:

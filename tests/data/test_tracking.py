@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyg_fsar.formats import order_by_motion, track_people
+from pyg_fsar.data import order_by_motion, track_people
 
 RNG = np.random.default_rng(0)
 POSE = RNG.uniform(-0.5, 0.5, (17, 2))

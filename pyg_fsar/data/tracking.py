@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 __all__ = ["order_by_motion", "track_people"]
 
@@ -58,6 +57,9 @@ def track_people(
     person = np.full(len(frame), -1, dtype=np.int64)
     if counts.max(initial=0) <= 1:
         return np.zeros_like(person)
+    # Imported where two people meet: it takes longer than reading most files.
+    from scipy.optimize import linear_sum_assignment
+
     num_people = 0
     active: list[_Track] = []
     for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
