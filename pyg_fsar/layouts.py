@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["usual_layout"]
+__all__ = ["IN_FILES", "usual_layout"]
 
 # The layout meant by a number of joints and of channels where nothing else is known. What several
 # layouts could be, such as 17 joints with three channels (coco17 with a score, or 3D), is not here.
@@ -360,3 +360,7 @@ Skeleton.register(
         ),
     )
 )
+
+#: Layouts that bare numbers in a file may be of: those of this package and of nothing registered
+#: later, and neither its own layouts nor the same joints under a second name.
+IN_FILES = tuple(sorted(set(Skeleton.available()).difference({"body15", "body15_2d", "hdm31"})))

@@ -10,6 +10,7 @@ import torch
 from torch_geometric.utils import is_undirected, to_dense_adj
 
 from pyg_fsar import Skeleton
+from pyg_fsar.layouts import IN_FILES
 
 LAYOUTS = Skeleton.available()
 TWO_DIMENSIONAL = {"coco17", "halpe26", "hand21", "openpose18", "openpose25"}
@@ -276,3 +277,8 @@ def test_impossible_skeletons(wrong: dict, message: str) -> None:
 def test_repeated_names() -> None:
     with pytest.raises(ValueError, match="joint names repeat"):
         Skeleton("twins", ("a", "a"), bones=((1, 0),))
+
+
+def test_numbers_in_files_are_guessed_among_the_layouts_of_the_package_alone() -> None:
+    Skeleton.register(stick("stick_of_test"))
+    assert "stick_of_test" not in IN_FILES and {"ntu25", "cmu31"} <= set(IN_FILES)

@@ -12,6 +12,7 @@ from pyg_fsar.formats.pictures import from_pixels, from_relative
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.table import read_rows
 from pyg_fsar.formats.values import number_array
+from pyg_fsar.layouts import IN_FILES
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PLAIN"]
@@ -82,7 +83,7 @@ def _array(source: Source, key: str | None) -> np.ndarray:
 
 def _layout(array: np.ndarray) -> Skeleton:
     """The only layout that fits the number of joints and channels."""
-    layouts = [Skeleton.get(name) for name in Skeleton.available()]
+    layouts = [Skeleton.get(name) for name in IN_FILES]
     if array.ndim == 2:
         fits = [
             s

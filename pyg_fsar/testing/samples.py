@@ -338,9 +338,5 @@ SAMPLES: dict[str, SampleFile] = {
     "joints_csv": SampleFile("joints_csv", "kinect20", write_kinect_csv, "clip.csv", many=False),
     "plain": SampleFile("plain", "kinect20", write_npy, "clip.npy"),
     "plain_npz": SampleFile("plain", "kinect20", write_npz, "clip.npz", many=False),
-    "plain_csv": SampleFile(
-        *("plain", "kinect20", write_plain_csv, "clip.csv"),
-        options=(("skeleton", "kinect20"),),
-        many=False,
-    ),
+    "plain_csv": SampleFile("plain", "kinect20", write_plain_csv, "clip.csv", many=False),
 }
