@@ -39,7 +39,7 @@ def graph_conv(x: Tensor, adj: Tensor, weight: Tensor, bias: Tensor | None = Non
         # Columns ordered by (source, subset), as are the rows of the mapped joints.
         mapped = x @ weight.movedim(0, 1).flatten(1)
         columns = adj.movedim(-3, -2).flatten(-3, -2).mT
-        mapped = mapped.view(*x.shape[:-2], -1, out_channels)
+        mapped = mapped.view(*x.shape[:-2], x.size(-2) * num_subsets, out_channels)
         out = torch.matmul(_per_frame(columns, x), mapped)
     if bias is not None:
         out += _per_frame(adj.sum(dim=-2).mT @ bias, x)

@@ -115,6 +115,16 @@ class TestKernels:
         torch.testing.assert_close(grad, expected_grad, rtol=1e-9, atol=1e-12)
         assert torch.all(grad[cost == torch.inf] == 0)
 
+    @pytest.mark.parametrize("gamma", [0.0, 0.1])
+    def test_without_any_path_the_cost_is_infinite(self, gamma):
+        cost, size = torch.rand(2, 4, 4), torch.tensor([4, 4])
+        cost[0, 2] = torch.inf
+        total, grad = warped(cost, size, size, gamma)
+        expected, expected_grad = warped(cost, size, size, gamma, backend="vectorised")
+        assert total[0] == torch.inf and total[1].isfinite() and not grad[0].any()
+        torch.testing.assert_close(total, expected)
+        torch.testing.assert_close(grad, expected_grad)
+
     def test_more_rows_than_a_block_has_threads(self):
         cost, (n, m) = torch.rand(1, 300, 2), torch.tensor([[300], [2]])
         total, grad = warped(cost, n, m, 0.1)
