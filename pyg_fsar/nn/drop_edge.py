@@ -10,9 +10,13 @@ __all__ = ["DropEdge", "drop_edge"]
 
 
 def drop_edge(
-    adj: Tensor, p: float, edge_type: Tensor | None = None, edge_weight: Tensor | None = None
+    adj: Tensor,
+    p: float,
+    edge_type: Tensor | None = None,
+    edge_weight: Tensor | None = None,
+    bipartite: bool = False,
 ) -> Tensor | tuple[Tensor, ...]:
-    r"""Drop a random share of the bones, after "DropEdge: Towards Deep Graph Convolutional Networks
+    r"""Drop bones at random, after "DropEdge: Towards Deep Graph Convolutional Networks
     on Node Classification" (ICLR 2020).
 
     A bone goes in both directions and in all subsets, or not at all; self-loops always stay. The
@@ -24,6 +28,8 @@ def drop_edge(
         p: Probability of each bone to be dropped.
         edge_type: With ``edge_index``, the subset of each edge.
         edge_weight: With ``edge_index``, the weight of each edge.
+        bipartite: With ``edge_index``, whether it leads from one kind of node to another. Then
+            equal numbers make no self-loop, and an edge has no other direction.
 
     Returns:
         The new adjacency; or the new ``edge_index``, and if edge types or weights were given a
@@ -44,6 +50,7 @@ def drop_edge(
             adj.dim() < 2
             or adj.size(-1) != adj.size(-2)
             or (edge_type, edge_weight) != (None, None)
+            or bipartite
         ):
             raise ValueError(
                 "expected a dense adjacency [..., V, V] without edge types and weights, or an "
@@ -62,7 +69,7 @@ def drop_edge(
         )
 
     edges = [adj, *(value for value in (edge_type, edge_weight) if value is not None)]
-    keep = _kept_edges(adj, p)
+    keep = _kept_edges(adj, p, bipartite)
     kept = [value[..., keep] for value in edges]
     if edge_weight is not None:
         target, size = adj[1], int(adj.max()) + 1 if adj.numel() else 0
@@ -82,7 +89,10 @@ def _drop_dense(adj: Tensor, p: float) -> Tensor:
     return kept * _ratio(before, after)
 
 
-def _kept_edges(edge_index: Tensor, p: float) -> Tensor:
+def _kept_edges(edge_index: Tensor, p: float, bipartite: bool) -> Tensor:
+    if bipartite:
+        edges, edge = edge_index.unique(dim=1, return_inverse=True)
+        return (torch.rand(edges.size(1), device=edge_index.device) >= p)[edge]
     low, high = edge_index.min(dim=0).values, edge_index.max(dim=0).values
     bones, bone = torch.stack([low, high]).unique(dim=1, return_inverse=True)
     keep = torch.rand(bones.size(1), device=edge_index.device) >= p
@@ -96,7 +106,7 @@ def _ratio(before: Tensor, after: Tensor) -> Tensor:
 
 def _check_probability(p: float) -> None:
     if not 0 <= p <= 1:
-        raise ValueError(f"the share of bones to drop must be between 0 and 1, got {p}")
+        raise ValueError(f"the probability to drop a bone must be between 0 and 1, got {p}")
 
 
 class DropEdge(nn.Module):
@@ -120,14 +130,18 @@ class DropEdge(nn.Module):
         self.p = p
 
     def forward(
-        self, adj: Tensor, edge_type: Tensor | None = None, edge_weight: Tensor | None = None
+        self,
+        adj: Tensor,
+        edge_type: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+        bipartite: bool = False,
     ) -> Tensor | tuple[Tensor, ...]:
         """Drop bones of an adjacency or ``edge_index``; arguments as for :func:`drop_edge`.
 
         In evaluation, or with ``p = 0``, everything comes back as it is.
         """
         if self.training and self.p > 0:
-            return drop_edge(adj, self.p, edge_type, edge_weight)
+            return drop_edge(adj, self.p, edge_type, edge_weight, bipartite)
         given = [value for value in (adj, edge_type, edge_weight) if value is not None]
         return given[0] if len(given) == 1 else tuple(given)
 

@@ -35,7 +35,7 @@ NODES = {
     "$value": {"$value"},
 }
 # Subpackages that tell saveable what they hold, in case that nobody has imported them yet.
-PACKAGES = ("pyg_fsar.nn", "pyg_fsar.matching", "pyg_fsar.transforms")
+PACKAGES = ("pyg_fsar.few_shot", "pyg_fsar.nn", "pyg_fsar.matching", "pyg_fsar.transforms")
 
 _named: dict[str, Callable[..., Any]] = {}
 _names: dict[Callable[..., Any], str] = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.data.storage import EdgeStorage
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import degree
 
@@ -15,6 +16,7 @@ __all__ = ["DropEdge"]
 
 @functional_transform("skeleton_drop_edge")
 class DropEdge(BaseTransform):
+<<<<<<< HEAD
     r"""Drops a random fraction of a graph's bones and renormalises (functional name:
     :obj:`skeleton_drop_edge`).
 
@@ -22,6 +24,16 @@ class DropEdge(BaseTransform):
     ``edge_weight`` whose sum at each joint is the same as before; a graph without weights is
     treated as weighted by :math:`A D^{-1}`, which sums to 1 at each joint. Other edge attributes
     are kept for the remaining edges.
+=======
+    r"""Drops a graph's bones at random and renormalises (functional name:
+    :obj:`skeleton_drop_edge`).
+
+    A bone goes in both directions or not at all, and self-loops stay. The result has an
+    ``edge_weight`` of which as much reaches each joint as before; a graph without weights counts as
+    having those of :math:`A D^{-1}`, which sum to 1 at each joint. Other edge attributes are kept
+    for the edges that remain. A heterogeneous graph loses edges of every relation; between two
+    kinds of node there are no self-loops, and no other direction.
+>>>>>>> back
 
     A transform has no evaluation mode: bones are dropped whenever it is applied. A clip stores no
     edges; use :class:`pyg_fsar.nn.DropEdge` on its adjacency, or transform its frames.
@@ -36,22 +48,31 @@ class DropEdge(BaseTransform):
     def __init__(self, p: float = 0.5) -> None:
         self.p = nn.DropEdge(p).p
 
-    def forward(self, data: Data) -> Data:
-        if data.edge_index is None:
+    def forward(self, data: Data | HeteroData) -> Data | HeteroData:
+        stores = [store for store in data.edge_stores if "edge_index" in store]
+        if not stores:
             raise ValueError(
                 "DropEdge needs an edge_index, which a clip does not store; use "
-                "pyg_fsar.nn.DropEdge on its skeleton's adjacency, or transform clip.to_frames()"
+                "pyg_fsar.nn.DropEdge on its skeleton's adjacency, or transform clip.to_frames(). "
+                "Of a graph with an adj_t, drop edges before ToSparseTensor"
             )
-        number = torch.arange(data.num_edges, device=data.edge_index.device)
-        weight = data.edge_weight
-        if weight is None:
-            target, dtype = data.edge_index[1], None if data.x is None else data.x.dtype
-            weight = 1 / degree(target, data.num_nodes, dtype)[target]
-        edge_index, kept, edge_weight = nn.drop_edge(data.edge_index, self.p, number, weight)
-        for key in data.edge_attrs():
-            data[key] = data[key][..., kept] if key == "edge_index" else data[key][kept]
-        data.edge_index, data.edge_weight = edge_index, edge_weight
+        for store in stores:
+            self._drop(store, data)
         return data
+
+    def _drop(self, store: EdgeStorage, data: Data | HeteroData) -> None:
+        edge_index = store.edge_index
+        number = torch.arange(edge_index.size(1), device=edge_index.device)
+        weight = store.get("edge_weight")
+        if weight is None:
+            dtype = None if isinstance(data, HeteroData) or data.x is None else data.x.dtype
+            weight = 1 / degree(edge_index[1], store.size(1), dtype)[edge_index[1]]
+        edge_index, kept, weight = nn.drop_edge(
+            edge_index, self.p, number, weight, bipartite=store.is_bipartite()
+        )
+        for key in store.edge_attrs():
+            store[key] = store[key][..., kept] if key == "edge_index" else store[key][kept]
+        store.edge_index, store.edge_weight = edge_index, weight
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.p})"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_fsar.data import SkeletonSequence, present_joints
 from pyg_fsar.skeleton import Skeleton
@@ -90,12 +90,21 @@ def map_features(data: Data, function: Callable[[Tensor], Tensor]) -> Data:
         function: Maps ``[..., V, C]`` to the same shape.
 
     Raises:
-        ValueError: If several graphs were batched, or a value is NaN or infinite.
+        ValueError: If several graphs were batched, ``x`` is missing, or a value is NaN or
+            infinite.
+        TypeError: If the graph is heterogeneous.
     """
+    if isinstance(data, HeteroData):
+        raise TypeError(
+            "got a HeteroData; joint features belong to one kind of node: transform a Data with "
+            "the x of that kind, or a clip"
+        )
     if data.batch is not None:
         raise ValueError("transforms take one graph or clip; apply them before batching")
     is_clip = isinstance(data, SkeletonSequence)
     x = coordinates(data) if is_clip else data.x
+    if x is None:
+        raise ValueError("the graph has no joint features; set data.x")
     if not bool(x.isfinite().all()):
         raise ValueError("joint features are NaN or infinite; apply FillMissingJoints first")
     if is_clip:

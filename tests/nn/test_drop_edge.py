@@ -117,3 +117,13 @@ def test_weights_in_place_of_types_are_refused() -> None:
     edge_index, _, edge_weight = SKELETON.relations()
     with pytest.raises(ValueError, match="edge_weight="):
         drop_edge(edge_index, 0.5, edge_weight)
+
+
+def test_relations_between_two_kinds_of_node_have_no_loops() -> None:
+    edge_index = torch.tensor([[0, 1, 2, 2], [0, 1, 1, 2]])
+    assert drop_edge(edge_index, 1.0, bipartite=True).shape == (2, 0)
+    assert torch.equal(drop_edge(edge_index, 0.0, bipartite=True), edge_index)
+    # The one edge is not the other direction of the other.
+    both = torch.tensor([[0, 1], [1, 0]])
+    sizes = {drop_edge(both, 0.5, bipartite=True).size(1) for _ in range(50)}
+    assert sizes == {0, 1, 2}

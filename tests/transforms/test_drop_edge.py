@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.utils import scatter, to_dense_adj
 
 from pyg_fsar import Skeleton
@@ -77,3 +78,25 @@ def test_errors() -> None:
         DropEdge(1.2)
     with pytest.raises(ValueError, match="needs an edge_index, which a clip does not store"):
         DropEdge(0.1)(SkeletonSequence.from_bodies(torch.randn(1, 2, 25, 3)))
+
+
+def test_heterogeneous_graphs_lose_edges_of_every_relation() -> None:
+    data = HeteroData()
+    data["joint"].x, data["object"].x = torch.randn(3, 2), torch.randn(4, 2)
+    data["joint", "joint"].edge_index = torch.tensor([[0, 0, 1], [0, 1, 0]])
+    data["joint", "holds", "object"].edge_index = torch.tensor([[0, 1, 2], [0, 1, 3]])
+    data["joint", "holds", "object"].edge_attr = torch.arange(3)
+    out = DropEdge(1.0)(data)
+    assert out["joint", "joint"].edge_index.tolist() == [[0], [0]]  # the self-loop stays
+    assert out["joint", "holds", "object"].num_edges == 0
+    assert out["joint", "holds", "object"].edge_attr.numel() == 0
+    kept = DropEdge(0.0)(data)["joint", "holds", "object"]
+    torch.testing.assert_close(kept.edge_weight, torch.ones(3))
+
+
+def test_tells_of_adj_t() -> None:
+    data = ToSparseTensor(layout=torch.sparse_csr)(
+        Data(x=torch.randn(2, 3), edge_index=torch.tensor([[0, 1], [1, 0]]))
+    )
+    with pytest.raises(ValueError, match=r"adj_t.*before ToSparseTensor"):
+        DropEdge(0.5)(data)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_fsar import nn
 from pyg_fsar.data import SkeletonSequence
@@ -30,3 +30,10 @@ def test_on_a_graph() -> None:
 def test_unknown_mode() -> None:
     with pytest.raises(ValueError, match="unknown mode 'PN-X'"):
         PairNorm(mode="PN-X")
+
+
+def test_refuses_graphs_without_one_set_of_features() -> None:
+    with pytest.raises(TypeError, match=r"HeteroData.*one kind of node"):
+        PairNorm()(HeteroData(joint={"x": torch.randn(3, 2)}))
+    with pytest.raises(ValueError, match=r"set data\.x"):
+        PairNorm()(Data(edge_index=torch.tensor([[0], [1]])))

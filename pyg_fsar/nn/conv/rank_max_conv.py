@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GCNConv, MessagePassing
 from torch_geometric.nn.inits import reset
 
 from pyg_fsar.nn.rank_max import RankMax
@@ -13,13 +13,14 @@ from pyg_fsar.nn.rank_max import RankMax
 __all__ = ["RankMaxConv"]
 
 
-class RankMaxConv(nn.Module):
+class RankMaxConv(MessagePassing):
     r"""A PyG convolution whose output is kept from over-smoothing by
     :class:`~pyg_fsar.nn.RankMax`.
 
     It convolves exactly as the convolution it wraps. After a forward pass, :meth:`get_rank_loss`
     gives the penalty of the output, to be added to the training loss; nothing is computed for it
-    before. This is how :class:`torch_geometric.nn.SuperGATConv` offers its attention loss.
+    before. This is how :class:`torch_geometric.nn.SuperGATConv` offers its attention loss. After
+    :func:`torch_geometric.nn.to_hetero`, the convolution of each relation has a penalty of its own.
 
     Args:
         in_channels: Size of each input joint.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from pyg_fsar.nn.conv import TemporalConv
+from pyg_fsar.nn.conv import RankMaxConv, TemporalConv
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.skeleton import Skeleton
@@ -168,7 +168,8 @@ def _own_in_channels(gnn: nn.Module) -> int | None:
 
 def _graph_convs(module: nn.Module) -> list[MessagePassing]:
     """The outermost graph convolutions within a module, each once."""
-    if isinstance(module, MessagePassing):
+    # The penalty of RankMaxConv is that of the normalised output, so the norm goes within.
+    if isinstance(module, MessagePassing) and not isinstance(module, RankMaxConv):
         return [module]
     return list(dict.fromkeys(conv for child in module.children() for conv in _graph_convs(child)))
 

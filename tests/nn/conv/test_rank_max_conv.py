@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch_geometric.nn as gnn
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_fsar import Skeleton
@@ -143,3 +143,22 @@ def test_concatenated_heads_count() -> None:
     )
     with pytest.raises(ValueError, match="out_channels is 8"):
         RankMaxConv(3, 8, conv=gnn.GATConv(3, 8, heads=2))
+
+
+def test_heterogeneous_models_have_a_penalty_for_each_relation() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = RankMaxConv(3, 4, conv=gnn.SAGEConv)
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.linear(self.conv(x, edge_index).relu())
+
+    edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    relations = [("a", "to", "b"), ("b", "to", "a")]
+    model = gnn.to_hetero(Model(), (["a", "b"], relations))
+    out = model({"a": torch.randn(4, 3), "b": torch.randn(5, 3)}, dict.fromkeys(relations, edges))
+    assert {kind: tuple(x.shape) for kind, x in out.items()} == {"a": (4, 2), "b": (5, 2)}
+    losses = [m.get_rank_loss() for m in model.modules() if isinstance(m, RankMaxConv)]
+    assert len(losses) == 2 and losses[0] != losses[1]
