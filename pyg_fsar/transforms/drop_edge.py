@@ -16,24 +16,14 @@ __all__ = ["DropEdge"]
 
 @functional_transform("skeleton_drop_edge")
 class DropEdge(BaseTransform):
-<<<<<<< HEAD
     r"""Drops a random fraction of a graph's bones and renormalises (functional name:
     :obj:`skeleton_drop_edge`).
 
     Both directions of a bone are dropped together, and self-loops are kept. The result has an
     ``edge_weight`` whose sum at each joint is the same as before; a graph without weights is
     treated as weighted by :math:`A D^{-1}`, which sums to 1 at each joint. Other edge attributes
-    are kept for the remaining edges.
-=======
-    r"""Drops a graph's bones at random and renormalises (functional name:
-    :obj:`skeleton_drop_edge`).
-
-    A bone goes in both directions or not at all, and self-loops stay. The result has an
-    ``edge_weight`` of which as much reaches each joint as before; a graph without weights counts as
-    having those of :math:`A D^{-1}`, which sum to 1 at each joint. Other edge attributes are kept
-    for the edges that remain. A heterogeneous graph loses edges of every relation; between two
-    kinds of node there are no self-loops, and no other direction.
->>>>>>> back
+    are kept for the remaining edges. A heterogeneous graph loses edges of every relation; between
+    two kinds of node there are no self-loops and no other direction.
 
     A transform has no evaluation mode: bones are dropped whenever it is applied. A clip stores no
     edges; use :class:`pyg_fsar.nn.DropEdge` on its adjacency, or transform its frames.
