@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pyg_fsar.formats import read_clip
 from pyg_fsar.testing import SAMPLES, sample_bodies
 
-__all__ = ["TARGETS", "Target"]
+__all__ = ["TARGETS", "Target", "makers"]
 
 
 class Target(NamedTuple):
@@ -56,3 +56,12 @@ TARGETS: dict[str, Target] = {
         for name, sample in SAMPLES.items()
     },
 }
+
+
+def makers() -> dict[str, Callable[[Path], Callable[[], None]]]:
+    """The same in the form of ``fuzz.py``: writes a whole file, and returns what reads it."""
+
+    def make(target: Target, folder: Path) -> Callable[[], None]:
+        return partial(target.read, target.seed(folder))
+
+    return {f"formats, {name}": partial(make, target) for name, target in TARGETS.items()}

@@ -20,7 +20,7 @@ HEAD = 2**16
 # Larger files are no clip of a few minutes, and would fill the memory.
 MAX_BYTES = 2**29
 # Parsed JSON may take a multiple of the file's size; so many bytes are allowed for it.
-MAX_PARSED = 1.5 * 2**30
+MAX_PARSED = 0.75 * 2**30
 SMALL = 2**24  # JSON that is parsed without counting
 
 
@@ -166,7 +166,7 @@ class Source:
 def _parsed_size(raw: bytes) -> int:
     """About how many bytes of memory parsed JSON takes."""
     brackets = raw.count(b"[") + raw.count(b"{")
-    return len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
+    return 2 * len(raw) + 40 * raw.count(b",") + 90 * brackets + 50 * raw.count(b'"')
 
 
 def _value_of(result: Any) -> Any:

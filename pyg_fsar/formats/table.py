@@ -17,6 +17,7 @@ from pyg_fsar.skeleton import Skeleton
 __all__ = ["Columns", "Joints", "joint_key", "read_columns", "read_joints", "read_rows"]
 
 MAX_CHARACTERS = 2**26
+MAX_PARSED = 2**30  # bytes of memory that the cells may take
 MAX_NAME = 100
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 AXES = {"x": 0, "y": 1, "z": 2}
@@ -209,8 +210,11 @@ def read_rows(source: Source) -> list[list[str]]:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, more than {MAX_CHARACTERS}; split it")
     delimiter = _delimiter(text.lstrip().split("\n", 1)[0])
+    lines = text.splitlines()
+    if 150 * len(lines) + 60 * text.count(delimiter) > MAX_PARSED:
+        raise ValueError(f"its {len(lines)} lines have too many cells; split it")
     try:
-        rows = list(csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True))
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(f"it is no whole table ({error})") from error
     return [row for row in rows if row and (row[0].strip() or any(map(str.strip, row)))]
