@@ -51,10 +51,10 @@ from pyg_fsar.datasets import (
     SkeletonArrays,
     write_ntu_skeleton,
 )
-from pyg_fsar.datasets.safe_pickle import load_pickle
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import STGCN, FewShotModel
 from pyg_fsar.saving import encode, pack_manifest
+from pyg_fsar.saving.safe_pickle import load_pickle
 from pyg_fsar.training import clip_transform, format_table, load_checkpoint, save_checkpoint
 
 OUTCOMES = (

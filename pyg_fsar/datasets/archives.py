@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import ZipFile
 
-from pyg_fsar.datasets.texts import shorten
+from pyg_fsar.data.texts import shorten
 
 __all__ = ["from_system", "read_member", "zip_members"]
 

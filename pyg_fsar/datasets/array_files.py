@@ -11,8 +11,8 @@ import numpy as np
 
 from pyg_fsar.datasets.checks import as_label
 from pyg_fsar.datasets.npy_file import load_npy, npz_rows, npz_shapes
-from pyg_fsar.datasets.safe_pickle import load_pickle
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.saving.safe_pickle import load_pickle
 
 __all__ = ["ArrayFiles", "FlatFile", "PaddedFiles"]
 

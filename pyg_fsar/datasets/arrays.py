@@ -11,11 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.array_files import ArrayFiles, FlatFile, PaddedFiles
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.checks import as_label
 from pyg_fsar.datasets.storage import RawClip, SkeletonStore
-from pyg_fsar.datasets.texts import shorten
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["SkeletonArrays"]

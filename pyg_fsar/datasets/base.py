@@ -20,10 +20,10 @@ from torch_geometric.data import Dataset
 from tqdm import tqdm
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.checks import check_clip, name_classes
 from pyg_fsar.datasets.inputs import Stamp, add_digests, compare_inputs, stamp_of
 from pyg_fsar.datasets.storage import SKIPPED, RawClip, SkeletonStore, remove_stale, store_lock
-from pyg_fsar.datasets.texts import shorten
 from pyg_fsar.datasets.writing import ClipCollector, StoreWriter
 from pyg_fsar.skeleton import Skeleton
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pyg_fsar.data import SkeletonSequence, as_numbers
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.storage import RawClip
-from pyg_fsar.datasets.texts import shorten
 from pyg_fsar.layouts import usual_layout
 from pyg_fsar.skeleton import Skeleton
 

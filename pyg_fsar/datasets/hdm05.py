@@ -13,6 +13,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.splits import class_split
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.formats import read_clip
 
 __all__ = ["HDM05"]
 
@@ -97,8 +98,6 @@ class HDM05(SkeletonDataset):
         path = Path(self.root, file)
         match = FILE_NAME.fullmatch(path.name)
         assert match is not None  # `raw_files` lists no others
-        from pyg_fsar.formats import read_clip  # which itself needs modules of this package
-
         clip = read_clip(path, format="asf_amc")
         if clip.skeleton != "cmu31":
             raise ValueError(f"its skeleton has {len(clip.joint_names)} joints, not those of HDM05")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-from pyg_fsar.datasets.texts import shorten
+from pyg_fsar.data.texts import shorten
 
 __all__ = ["Stamp", "add_digests", "compare_inputs", "stamp_of"]
 

@@ -13,6 +13,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.splits import class_split
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.formats import read_clip
 
 __all__ = ["KinderGator"]
 
@@ -156,8 +157,6 @@ class KinderGator(SkeletonDataset):
         path = Path(self.root, file)
         match = FILE_NAME.fullmatch(path.name)
         assert match is not None  # `raw_files` lists no others
-        from pyg_fsar.formats import read_clip  # which itself needs modules of this package
-
         subject, position, action = int(match[1]), int(match[2]), match[3].replace("-", " ")
         if action not in self.CLASS_NAMES:
             raise ValueError(f"the name of the file tells no action of the 58: '{action[:60]}'")

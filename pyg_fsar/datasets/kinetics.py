@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.checks import as_label
 from pyg_fsar.datasets.splits import class_split, draw_per_class
 from pyg_fsar.datasets.storage import RawClip
-from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["KineticsSkeleton"]
 

@@ -10,8 +10,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.archives import from_system
-from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["load_npy", "npz_rows", "npz_shapes"]
 

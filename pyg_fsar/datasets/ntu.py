@@ -15,9 +15,9 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.archives import read_member, zip_members
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.ntu_classes import NTU_CLASS_NAMES
-from pyg_fsar.datasets.ntu_format import parse_ntu_skeleton
 from pyg_fsar.datasets.splits import class_split, draw_per_class
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.formats.ntu_format import parse_ntu_skeleton
 
 __all__ = ["NTURGBD"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from pyg_fsar.data import SkeletonSequence, as_numbers
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.checks import as_label
-from pyg_fsar.datasets.safe_pickle import load_pickle
 from pyg_fsar.datasets.storage import RawClip
-from pyg_fsar.datasets.texts import shorten
+from pyg_fsar.saving.safe_pickle import load_pickle
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["PYSKLPickle"]

@@ -8,6 +8,8 @@ from pathlib import Path
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.formats import read_clip
+from pyg_fsar.formats.source import natural_key
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms import MapJoints
 
@@ -76,8 +78,6 @@ class SkeletonFolder(SkeletonDataset):
 
     def raw_files(self) -> Sequence[str]:
         """The files, and folders of one file per frame, by class and in order of numbers."""
-        from pyg_fsar.formats.source import natural_key  # which needs modules of this package
-
         root = Path(self.root)
         top = root if self.split is None else root / self.split
         if not top.is_dir():
@@ -117,8 +117,6 @@ class SkeletonFolder(SkeletonDataset):
         yield RawClip(name, clip.bodies.numpy(), label, {"format": clip.format})
 
     def _read_file(self, path: Path) -> SkeletonSequence:
-        from pyg_fsar.formats import read_clip  # likewise
-
         clip = read_clip(path, people=self.people)
         return clip if self.mapping is None else self.mapping(clip)
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.checks import check_metadata
 from pyg_fsar.datasets.inputs import Stamp
 from pyg_fsar.datasets.storage import (
@@ -30,7 +31,6 @@ from pyg_fsar.datasets.storage import (
     store_folders,
     write_info,
 )
-from pyg_fsar.datasets.texts import shorten
 
 __all__ = ["ClipCollector", "StoreWriter"]
 

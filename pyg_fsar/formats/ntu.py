@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pyg_fsar.datasets.ntu_format import parse_ntu_skeleton
 from pyg_fsar.formats.base import Format, Recording
+from pyg_fsar.formats.ntu_format import parse_ntu_skeleton
 from pyg_fsar.formats.source import Source
 
 __all__ = ["NTU"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pyg_fsar.datasets.safe_pickle import load_pickle
 from pyg_fsar.formats.arrays import NPY, NPZ, load_npy, load_npz
+from pyg_fsar.saving.safe_pickle import load_pickle
 
 __all__ = ["Source", "natural_key"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pyg_fsar.datasets.ntu_format import write_ntu_skeleton
+from pyg_fsar.formats.ntu_format import write_ntu_skeleton
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["SAMPLES", "SampleFile", "sample_bodies"]

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from pyg_fsar.datasets import write_ntu_skeleton
+from pyg_fsar.training import ModelOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = "--accelerator cpu --blocks 2 --kernel-size 3 --num-frames 8 --n-query 2 --val-episodes 4"
@@ -194,7 +195,9 @@ def test_one_shot_protocol(ntu, ntu_root, tmp_path, capsys):
 
 def test_defaults_follow_the_data(ntu, utd):
     demo, real = ntu.parse([]), ntu.parse(["--root", "data"])
-    assert (real.blocks, real.epochs, real.train_episodes) == (10, 100, 1000)
+    blocks = [ModelOptions.from_arguments(options).blocks for options in (demo, real)]
+    assert blocks == [4, None]  # and so the published 10
+    assert (real.epochs, real.train_episodes) == (100, 1000)
     assert (real.val_episodes, real.test_runs, real.test_episodes) == (500, 10, 500)
     assert demo.epochs * demo.train_episodes < 1000
     assert ntu.parse(["--epochs", "3"]).epochs == 3

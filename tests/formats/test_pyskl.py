@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyg_fsar.datasets.safe_pickle import load_pickle
 from pyg_fsar.formats import read_clip
+from pyg_fsar.saving.safe_pickle import load_pickle
 
 RNG = np.random.default_rng(0)
 

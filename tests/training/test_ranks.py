@@ -78,7 +78,7 @@ def test_ranks_validate_one_model(ranks, motions, options, double_fabric, new_mo
     model = new_model().double()
     model.load_state_dict(ranks[0]["weights"])
     best = max(ranks[0]["history"], key=lambda row: row["val_accuracy"])
-    result = evaluate(double_fabric, model, motions(2), 3, 1, 2, 5, seed=options().eval_seed)
+    result = evaluate(model, motions(2), 3, 1, 2, 5, seed=options().eval_seed, fabric=double_fabric)
     assert result.accuracy == pytest.approx(best["val_accuracy"])
     assert result.loss == pytest.approx(best["val_loss"])
 

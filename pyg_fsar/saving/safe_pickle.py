@@ -2,7 +2,7 @@
 
 Python's own unpickler is not made for files of others: beside calling functions it can be made to
 fill the memory, to hang, or to crash. This one knows the few operations that plain data needs, and
-calls nothing but functions of :mod:`pyg_fsar.datasets.pickle_arrays`.
+calls nothing but functions of :mod:`pyg_fsar.saving.pickle_arrays`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyg_fsar.datasets.pickle_arrays import CALLS, NDARRAY, Unbuilt, checked_key
+from pyg_fsar.saving.pickle_arrays import CALLS, NDARRAY, Unbuilt, checked_key
 
 __all__ = ["load_pickle"]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from torch import Tensor
 
-from pyg_fsar.datasets.texts import shorten
+from pyg_fsar.data.texts import shorten
 
 __all__ = ["parse_ntu_skeleton", "read_ntu_skeleton", "write_ntu_skeleton"]
 

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pyg_fsar.datasets.safe_pickle import load_pickle
+from pyg_fsar.saving.safe_pickle import load_pickle
 
 SHARED = (1080, 1920)
 DATA = {
