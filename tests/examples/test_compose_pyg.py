@@ -45,6 +45,7 @@ def test_one_table_of_generated_data(script, tmp_path, capsys):
         script.main([*TINY, "--out", str(tmp_path)])
 
 
+@pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
 def test_real_motions(script, utd_root, tmp_path):
     script.main([*TINY, "--root", str(utd_root), "--out", str(tmp_path)])
     rows = rows_of((tmp_path / "results.md").read_text())

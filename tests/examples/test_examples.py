@@ -225,6 +225,7 @@ def test_help_is_complete(name, capsys):
     assert all(flag in text for flag in ("--root", "--out", "--lambda", "--resume", "--blocks"))
 
 
+@pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
 def test_utd_on_real_data(utd, utd_root, tmp_path, capsys):
     arguments = [*TINY, "--root", str(utd_root), "--out", str(tmp_path), "--seeds", "3"]
     arguments += ["--epochs", "1", "--train-episodes", "2", "--test-episodes", "20"]
