@@ -40,7 +40,7 @@ def as_label(value: Any, what: str) -> int:
     try:
         label = operator.index(value)
     except TypeError:
-        number = np.nan if isinstance(value, str) or value is np.ma.masked else float(value)
+        number = _as_float(value)
         if not number.is_integer():
             raise ValueError(
                 f"{what} has label {shorten(value, 60)}, but labels are whole numbers from 0; "
@@ -53,6 +53,16 @@ def as_label(value: Any, what: str) -> int:
             "label, or number the classes from 0 (numpy.unique(labels, return_inverse=True))"
         )
     return label
+
+
+def _as_float(value: Any) -> float:
+    """A number as it is; NaN for a masked one, a text or anything else."""
+    if isinstance(value, str) or value is np.ma.masked:
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def name_classes(names: Iterable[str] | Mapping[int, str]) -> list[str]:

@@ -116,7 +116,7 @@ class ClipCollector:
 
     def _columns(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if not self._clips:
-            first = "".join(f"\n  {shorten(f, 60)}: {why}" for f, why in self._skipped[:1])
+            first = "".join(f"\n  {shorten(f, 120)}: {why}" for f, why in self._skipped[:1])
             raise ValueError(
                 f"none of {len(self.sources)} raw files holds a clip that can be used{first}"
             )
