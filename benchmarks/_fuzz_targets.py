@@ -142,7 +142,9 @@ def ntu(folder: Path) -> Callable[[], object]:
 
 def ntu_zip(folder: Path) -> Callable[[], object]:
     read = ntu(folder)
-    with zipfile.ZipFile(folder / "nturgbd_skeletons_s001_to_s017.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(
+        folder / "nturgbd_skeletons_s001_to_s017.zip", "w", zipfile.ZIP_DEFLATED
+    ) as archive:
         for name in NTU_NAMES:
             archive.write(folder / name, name)
             (folder / name).unlink()

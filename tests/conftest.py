@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pyg_fsar
-from pyg_fsar import Skeleton
+from pyg_fsar.skeleton import SKELETONS
 
 # Tests compute little, and run two at a time: more threads would only wait for each other.
 torch.set_num_threads(1)
@@ -65,7 +65,7 @@ def _seed() -> None:
 @pytest.fixture(autouse=True)
 def _own_skeletons() -> Iterator[None]:
     """No test sees the skeletons that another has registered."""
-    with patch.dict(Skeleton._registry):
+    with patch.dict(SKELETONS):
         yield
 
 

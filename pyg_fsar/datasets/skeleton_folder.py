@@ -9,7 +9,6 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.storage import RawClip
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import MapJoints
 
 __all__ = ["SkeletonFolder"]
 
@@ -53,6 +52,8 @@ class SkeletonFolder(SkeletonDataset):
         num_workers: int | None = None,
         force_reload: bool = False,
     ) -> None:
+        from pyg_fsar.transforms import MapJoints  # which needs modules of this package
+
         self.root, self.split, self.people = str(root), split, people
         self.mapping = None if skeleton is None else MapJoints(skeleton)
         files = self.raw_files()
