@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from pyg_fsar.data import SkeletonSequence, as_numbers
-from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.datasets.storage import MAX_LABEL, RawClip
 from pyg_fsar.datasets.texts import shorten
 from pyg_fsar.layouts import usual_layout
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["as_label", "check_clip", "check_metadata", "name_classes"]
 
-# Every label up to the largest is a class with a name, so a large one costs memory.
-MAX_LABEL = 100_000
 # Names and texts lie in the index as wide as the longest of them.
 MAX_TEXT = 1_000
 # What a clip or PyG's data has itself.

@@ -274,13 +274,13 @@ def test_a_support_that_is_not_finite(fitted, tmp_path):
     folder = tmp_path / "folder"
     fitted.save(folder)
     tensors = load_file(folder / "support.safetensors")
-    next(iter(tensors.values()))[0, 0] = torch.nan
+    tensors["x"][0, 0] = torch.nan
     files = {name: (folder / name).read_bytes() for name in FILES[1:]}
     files["support.safetensors"] = save(tensors)
     stored = json.loads((folder / "classifier.json").read_text())
     del stored["files"], stored["checksum"]
     write_files(folder, {**files, "classifier.json": pack_manifest(stored, files)})
-    with pytest.raises(ValueError, match=r"' in support\.safetensors is not finite"):
+    with pytest.raises(ValueError, match=r"'x' in support\.safetensors is not finite"):
         FewShotClassifier.load(tmp_path / "folder")
 
 
