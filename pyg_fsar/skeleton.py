@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["STRATEGIES", "Skeleton"]
+__all__ = ["SKELETONS", "STRATEGIES", "Skeleton"]
 
 #: Partitions that :meth:`Skeleton.adjacency` takes.
 STRATEGIES = ("uniform", "distance", "spatial", "spatial_stgcn")
@@ -53,8 +52,6 @@ class Skeleton:
     pairs: tuple[tuple[int, int], ...] = ()
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
     dims: int = 3
-
-    _registry: ClassVar[dict[str, Skeleton]] = {}
 
     def __post_init__(self) -> None:
         for number in (self.center, *(joint for bone in self.bones for joint in bone)):
@@ -105,11 +102,11 @@ class Skeleton:
         Raises:
             ValueError: If another skeleton already has this name.
         """
-        if cls._registry.get(skeleton.name, skeleton) != skeleton:
+        if SKELETONS.get(skeleton.name, skeleton) != skeleton:
             raise ValueError(
                 f"another skeleton is registered as '{skeleton.name}'; give yours another name"
             )
-        cls._registry[skeleton.name] = skeleton
+        SKELETONS[skeleton.name] = skeleton
 
     @classmethod
     def get(cls, name: str | Skeleton) -> Skeleton:
@@ -120,17 +117,18 @@ class Skeleton:
         """
         if isinstance(name, Skeleton):
             return name
-        if name not in cls._registry:
+        if name not in SKELETONS:
             raise ValueError(
-                f"unknown skeleton layout '{name}'; known are {', '.join(cls.available())}. "
+                f"unknown skeleton layout '{name!s:.80}'; known are "
+                f"{', '.join(cls.available()):.300}. "
                 "Add your own with Skeleton.register(Skeleton(...))"
             )
-        return cls._registry[name]
+        return SKELETONS[name]
 
     @classmethod
     def available(cls) -> list[str]:
         """Names of all registered layouts."""
-        return sorted(cls._registry)
+        return sorted(SKELETONS)
 
     # joints
 
@@ -161,9 +159,9 @@ class Skeleton:
             return self.joints.index(name)
         if isinstance(name, int) and 0 <= name < self.num_joints:
             return name
+        joints = ", ".join(f"{number} {joint}" for number, joint in enumerate(self.joints))
         raise ValueError(
-            f"skeleton '{self.name}' has no joint {name!r}; it has "
-            + ", ".join(f"{number} {joint}" for number, joint in enumerate(self.joints))
+            f"skeleton '{self.name:.80}' has no joint {name!r:.80}; it has {joints:.250}"
         )
 
     def check_joints(self, num_joints: int, what: str = "clip") -> None:
@@ -302,6 +300,10 @@ class Skeleton:
             },
             dims=self.dims,
         )
+
+
+#: All registered layouts by name, what :meth:`Skeleton.register` fills.
+SKELETONS: dict[str, Skeleton] = {}
 
 
 # Numbers and no tensor, which would belong to the device, and to the mode, of its first use.

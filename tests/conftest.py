@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 
-from pyg_fsar import Skeleton
+import pyg_fsar
+from pyg_fsar.skeleton import SKELETONS
 
 # Tests compute little, and run two at a time: more threads would only wait for each other.
 torch.set_num_threads(1)
 
+PACKAGE = Path(pyg_fsar.__file__).parent
+LONGEST_MESSAGE = 500
 
 # Parts of the names of tests that take more than about a second of processor time: whole runs,
 # processes of their own, torch.compile, Triton's interpreter, finite differences.
@@ -61,8 +65,39 @@ def _seed() -> None:
 @pytest.fixture(autouse=True)
 def _own_skeletons() -> Iterator[None]:
     """No test sees the skeletons that another has registered."""
-    with patch.dict(Skeleton._registry):
+    with patch.dict(SKELETONS):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _short_messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every error of the package that a test provokes, and every warning, can be read at once."""
+    checks: list[Any] = []
+
+    def noting(check: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            checks.append(check(*args, **kwargs))
+            return checks[-1]
+
+        return note
+
+    for name in ("raises", "warns"):
+        monkeypatch.setattr(pytest, name, noting(getattr(pytest, name)))
+    yield
+    for check in checks:
+        for text in _own_messages(check):
+            assert len(text) < LONGEST_MESSAGE, f"{len(text)} characters: {text[:400]}"
+
+
+def _own_messages(check: Any) -> list[str]:
+    """Texts of what ``pytest.raises`` or ``pytest.warns`` met, if this package wrote them."""
+    if isinstance(check, pytest.WarningsRecorder):
+        return [str(record.message) for record in check.list]
+    caught = getattr(check, "excinfo", None)
+    if caught is None or not caught.traceback:
+        return []
+    is_own = Path(caught.traceback[-1].path).is_relative_to(PACKAGE)
+    return [str(caught.value)] if is_own else []
 
 
 def _real_data(folder: str, variable: str) -> Path:

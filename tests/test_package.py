@@ -20,54 +20,6 @@ SOURCES = sorted(
 )
 # Public methods of named tuples, and what PyTorch's own code reads of any module.
 OF_LIBRARIES = {"_replace", "_asdict", "_fields", "_make", *vars(torch.nn.Module())}
-# Uses of private names that are still to be removed. Nothing may be added.
-KNOWN_USES: set[str] = {
-    "pyg_fsar/datasets/arrays.py: dataset._select",
-    "pyg_fsar/datasets/base.py: pyg_fsar.datasets.storage.SKIPPED",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.FORMAT",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.FRAMES",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.INDEX",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.INFO",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.JOURNAL",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.META",
-    "pyg_fsar/datasets/writing.py: pyg_fsar.datasets.storage.SKIPPED",
-    "pyg_fsar/kernels/activation.py: pyg_fsar.kernels.dispatch.DTYPES",
-    "pyg_fsar/kernels/cpp.py: pyg_fsar.kernels.dispatch.DTYPES",
-    "pyg_fsar/kernels/cpp.py: pyg_fsar.kernels.vectorised.NO_WEIGHTS",
-    "pyg_fsar/kernels/graph_conv.py: pyg_fsar.kernels.dispatch.takes_cpu_operators",
-    "pyg_fsar/kernels/norm_relu.py: pyg_fsar.kernels.dispatch.DTYPES",
-    "pyg_fsar/kernels/operators.py: pyg_fsar.kernels.dispatch.maker_of",
-    "pyg_fsar/kernels/operators.py: pyg_fsar.kernels.dispatch.module_of",
-    "pyg_fsar/kernels/short_conv.py: pyg_fsar.kernels.dispatch.takes_cpu_operators",
-    "pyg_fsar/kernels/triton_warp.py: pyg_fsar.kernels.vectorised.FORBIDDEN",
-    "pyg_fsar/kernels/triton_warp.py: pyg_fsar.kernels.vectorised.NO_WEIGHTS",
-    "pyg_fsar/training/fit.py: pyg_fsar.training.evaluation.progress",
-    "tests/classifier/test_storage.py: Skeleton._registry",
-    "tests/classifier/test_storage.py: pyg_fsar.classifier.classifier._description",
-    "tests/conftest.py: Skeleton._registry",
-    "tests/datasets/test_base.py: Skeleton._registry",
-    "tests/datasets/test_base.py: dataset._select",
-    "tests/datasets/test_base.py: pyg_fsar.datasets.storage.JOURNAL",
-    "tests/datasets/test_storage.py: pyg_fsar.datasets.storage.INDEX",
-    "tests/datasets/test_storage.py: pyg_fsar.datasets.storage.INFO",
-    "tests/datasets/test_writing.py: pyg_fsar.datasets.storage.JOURNAL",
-    "tests/datasets/test_writing.py: writer._explaining_full_disk",
-    "tests/kernels/test_activation.py: activation._products",
-    "tests/kernels/test_dispatch.py: dispatch._missing",
-    "tests/kernels/test_graph_conv.py: module._backward",
-    "tests/kernels/test_graph_conv.py: module._forward",
-    "tests/kernels/test_norm_relu.py: pyg_fsar.kernels.norm_relu._forward",
-    "tests/kernels/test_short_conv.py: module._backward",
-    "tests/kernels/test_short_conv.py: module._factors",
-    "tests/kernels/test_short_conv.py: module._forward",
-    "tests/kernels/test_triton_warp.py: triton_warp._backward_kernel",
-    "tests/kernels/test_triton_warp.py: triton_warp._forward_kernel",
-    "tests/kernels/test_triton_warp.py: triton_warp._lanes",
-    "tests/matching/costs/test_activated.py: cost._compare",
-    "tests/nn/models/test_ms_g3d.py: pyg_fsar.nn.models.ms_g3d.GraphUnit",
-    "tests/nn/models/test_ms_g3d.py: pyg_fsar.nn.models.ms_g3d.normalise",
-    "tests/nn/models/test_ms_g3d.py: pyg_fsar.nn.models.ms_g3d.scales",
-}
 
 
 def test_subpackages_are_there_when_asked_for_and_not_before() -> None:
@@ -189,8 +141,7 @@ def test_private_names_stay_in_their_module() -> None:
         for path in SOURCES
         for use in private_uses(path.read_text())
     }
-    assert not uses - KNOWN_USES, "make the name public, or test what it is used for"
-    assert not KNOWN_USES - uses, "these are gone, so remove them from KNOWN_USES"
+    assert not uses, "make the name public, or test what it is used for"
 
 
 @pytest.mark.parametrize(

@@ -278,9 +278,9 @@ class FewShotClassifier:
         config, support = read_folder(Path(folder))
         if (given := _description(transform)) != config["transform"]:
             raise ValueError(
-                f"the classifier in {folder} was fitted with transform={config['transform']}, but "
-                f"got transform={given}; give the one that it was fitted with: load(folder, "
-                "transform)"
+                f"the classifier in {folder} was fitted with transform="
+                f"{config['transform']!s:.120}, but got transform={given!s:.120}; give the one "
+                "that it was fitted with: load(folder, transform)"
             )
         model = FewShotModel.from_pretrained(config["model"], **arguments)
         classifier = cls(model, transform, device, config["batch_size"])

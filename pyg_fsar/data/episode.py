@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_fsar.data.sequence import SkeletonSequence, stack_clips
+from pyg_fsar.data.sequence import MAX_COORDINATE, SkeletonSequence, stack_clips
 
 __all__ = ["Episode"]
 
@@ -61,6 +61,8 @@ class Episode:
         Raises:
             ValueError: If support or query is empty, clips differ in skeleton, or a query's class
                 has no support.
+            FloatingPointError: If a value of a clip is NaN, infinite or beyond
+                :data:`MAX_COORDINATE`.
         """
         if not support or not query:
             raise ValueError(
@@ -90,6 +92,14 @@ class Episode:
                 f"query clips have classes {sorted(strangers)}, of which there is no support clip"
             )
         bodies, body_to_clip, lengths = stack_clips(clips)
+        if not bool((bodies.abs() <= MAX_COORDINATE).all()):  # it would spoil running statistics
+            fits = [bool((clip.x.abs() <= MAX_COORDINATE).all()) for clip in clips]
+            number = fits.index(False)
+            name = getattr(clips[number], "name", number)
+            raise FloatingPointError(
+                f"clip {name!s:.80} of an episode has values that are NaN, infinite or beyond "
+                f"{MAX_COORDINATE:g}; look at what the transforms make of it"
+            )
         y = torch.tensor([classes.index(label) for label in labels])
         return cls(
             bodies=bodies,

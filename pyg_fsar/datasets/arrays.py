@@ -230,8 +230,8 @@ def _check_arrays(
         )
     if text := next((label for label in labels if isinstance(label, str)), None):
         raise ValueError(
-            f"labels must be numbers from 0, got '{text}'; give both class_names, labels = "
-            "numpy.unique(labels, return_inverse=True)"
+            f"labels must be numbers from 0, got '{shorten(text, 60)}'; give both class_names, "
+            "labels = numpy.unique(labels, return_inverse=True)"
         )
     names = [str(name) for name in names]
     checked = [as_label(label, f"clip '{name}'") for label, name in zip(labels, names, strict=True)]

@@ -100,13 +100,18 @@ class SkeletonDataset(Dataset):
         self.settings = dict(settings or {})
         in_memory = root is None and processed_dir is None
         self.store = self._in_memory() if in_memory else self._on_disk()
-        self.skeleton = self._layout or Skeleton.get(self.store.info["skeleton"])
-        self.skeleton.check_joints(self.store.frames.shape[1], "the store")
-        Skeleton.register(self.skeleton)  # clips keep only the name
-        if not self.class_names:
-            self.class_names = self.store.info.get("class_names") or [
-                str(label) for label in range(self.store.labels.max() + 1)
-            ]
+        try:
+            self.skeleton = self._layout or Skeleton.get(self.store.info.get("skeleton"))
+            self.skeleton.check_joints(self.store.frames.shape[1], "a clip in it")
+            Skeleton.register(self.skeleton)  # clips keep only the name
+            if not self.class_names:
+                self.class_names = name_classes(self.store.info.get("class_names") or ())
+        except (ValueError, TypeError) as error:
+            where = self.store.path or "memory"
+            raise ValueError(f"the store in {where} cannot be used: {error}") from error
+        self.class_names = self.class_names or [
+            str(label) for label in range(self.store.labels.max() + 1)
+        ]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A worker process that is not forked has only the layouts of the package.
@@ -333,7 +338,7 @@ class SkeletonDataset(Dataset):
                 )
                 + f"; {cure}"
             )
-        names = store.info["class_names"]
+        names = store.info.get("class_names")
         if self.class_names and (
             self.class_names != names if names else len(self.class_names) <= store.labels.max()
         ):

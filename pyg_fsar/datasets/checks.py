@@ -11,14 +11,12 @@ import numpy as np
 
 from pyg_fsar.data import SkeletonSequence, as_numbers
 from pyg_fsar.data.texts import shorten
-from pyg_fsar.datasets.storage import RawClip
+from pyg_fsar.datasets.storage import MAX_LABEL, RawClip
 from pyg_fsar.layouts import usual_layout
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["as_label", "check_clip", "check_metadata", "name_classes"]
 
-# Every label up to the largest is a class with a name, so a large one costs memory.
-MAX_LABEL = 100_000
 # Names and texts lie in the index as wide as the longest of them.
 MAX_TEXT = 1_000
 # What a clip or PyG's data has itself.
@@ -40,7 +38,7 @@ def as_label(value: Any, what: str) -> int:
     try:
         label = operator.index(value)
     except TypeError:
-        number = np.nan if isinstance(value, str) or value is np.ma.masked else float(value)
+        number = _as_float(value)
         if not number.is_integer():
             raise ValueError(
                 f"{what} has label {shorten(value, 60)}, but labels are whole numbers from 0; "
@@ -53,6 +51,16 @@ def as_label(value: Any, what: str) -> int:
             "label, or number the classes from 0 (numpy.unique(labels, return_inverse=True))"
         )
     return label
+
+
+def _as_float(value: Any) -> float:
+    """A number as it is; NaN for a masked one, a text or anything else."""
+    if isinstance(value, str) or value is np.ma.masked:
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def name_classes(names: Iterable[str] | Mapping[int, str]) -> list[str]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
-from zipfile import ZipFile
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 
@@ -34,7 +34,8 @@ def load_npy(path: Path) -> np.ndarray:
             shape, fortran, dtype = _read_header(file, size)
             offset = file.tell()
     except ValueError as error:
-        raise ValueError(f"{path} is not a whole .npy file of numbers ({error})") from error
+        cure = "; read .npz files by SkeletonArrays.from_npz" if is_zipfile(path) else ""
+        raise ValueError(f"{path} is not a whole .npy file of numbers ({error}){cure}") from error
     order: Literal["F", "C"] = "F" if fortran else "C"
     if 0 in shape:
         return np.zeros(shape, dtype)

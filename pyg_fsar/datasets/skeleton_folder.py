@@ -11,7 +11,6 @@ from pyg_fsar.datasets.storage import RawClip
 from pyg_fsar.formats import read_clip
 from pyg_fsar.formats.source import natural_key
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import MapJoints
 
 __all__ = ["SkeletonFolder"]
 
@@ -55,6 +54,8 @@ class SkeletonFolder(SkeletonDataset):
         num_workers: int | None = None,
         force_reload: bool = False,
     ) -> None:
+        from pyg_fsar.transforms import MapJoints  # which needs modules of this package
+
         self.root, self.split, self.people = str(root), split, people
         self.mapping = None if skeleton is None else MapJoints(skeleton)
         files = self.raw_files()

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -26,6 +27,7 @@ __all__ = [
     "INFO",
     "INPUTS",
     "JOURNAL",
+    "MAX_LABEL",
     "META",
     "SKIPPED",
     "RawClip",
@@ -46,7 +48,13 @@ INPUTS = "inputs.json"
 JOURNAL = "journal.jsonl"
 #: Columns of the index that hold metadata are marked as such.
 META = "metadata."
-COLUMNS = {"offsets", "num_bodies", "labels", "names", "sources", "checksums"}
+#: Every label up to the largest is a class with a name, so a large one costs memory.
+MAX_LABEL = 100_000
+# Columns of the index, and the kinds of NumPy types that they may have.
+COLUMNS = {
+    **{"offsets": "i", "num_bodies": "i", "labels": "i"},
+    **{"names": "U", "sources": "U", "checksums": "u"},
+}
 # Frames of stores up to this size are verified when the store is opened, in some hundredths of a
 # second; those of larger ones clip by clip, each when it is first read.
 VERIFIED_AT_ONCE = 2**24
@@ -133,9 +141,9 @@ class SkeletonStore:
         try:
             info = _read_info(path)
             # Reading a member of the .npz file compares it with the checksum that is stored there.
-            with np.load(path / INDEX, allow_pickle=False) as columns:
+            with (path / INDEX).open("rb") as file, np.load(file, allow_pickle=False) as columns:
                 index = dict(columns)
-            if lacking := COLUMNS.difference(index):
+            if lacking := COLUMNS.keys() - index.keys():
                 raise ValueError(f"{INDEX} lacks {', '.join(sorted(lacking))}")
             metadata = {
                 key.removeprefix(META): index.pop(key)
@@ -143,6 +151,7 @@ class SkeletonStore:
                 if key.startswith(META)
             }
             skipped = [(str(file), str(why)) for file, why in _read_checked(path, SKIPPED, info)]
+            _check_index(index, metadata)
             frames = _map_frames(path, int(index["offsets"][-1]), info["frame_shape"])
             store = cls(frames, **index, metadata=metadata, skipped=skipped, info=info, path=path)
             if frames.nbytes <= VERIFIED_AT_ONCE:
@@ -239,7 +248,7 @@ class SkeletonStore:
 _DAMAGE = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError),
     *(BadZipFile, zlib.error, SyntaxError, RecursionError, NotImplementedError, OverflowError),
-    *(RuntimeError, MemoryError),
+    *(RuntimeError, MemoryError, TokenError),
 )
 
 
@@ -280,6 +289,23 @@ def _read_checked(path: Path, name: str, info: Mapping[str, Any]) -> Any:
     if checksum(content) != info["checksums"][name]:
         raise ValueError(f"{name} has changed since it was written")
     return json.loads(content)
+
+
+def _check_index(index: Mapping[str, np.ndarray], metadata: Mapping[str, np.ndarray]) -> None:
+    """Refuse columns that no clip can be read by, whatever their checksums say."""
+    for name, column in index.items():
+        if column.ndim != 1 or column.dtype.kind not in COLUMNS.get(name, ""):
+            raise ValueError(f"column '{name:.60}' in {INDEX} is of another kind")
+    num_bodies, labels = index["num_bodies"], index["labels"]
+    num_frames = np.diff(index["offsets"])
+    columns = (num_frames, num_bodies, index["names"], index["checksums"], *metadata.values())
+    if not len(labels) or any(column.shape != labels.shape for column in columns):
+        raise ValueError(f"the columns in {INDEX} are of different lengths, or of none")
+    if not 0 <= labels.min() <= labels.max() <= MAX_LABEL:
+        raise ValueError(f"labels in {INDEX} are from {labels.min()} to {labels.max()}")
+    whole = (num_bodies > 0) & (num_frames > 0)
+    if index["offsets"][0] != 0 or not whole.all() or (num_frames % num_bodies).any():
+        raise ValueError(f"the bodies in {INDEX} do not fit the frames")
 
 
 def _map_frames(path: Path, num_frames: int, frame_shape: Sequence[int]) -> np.ndarray:

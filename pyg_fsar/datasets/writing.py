@@ -116,7 +116,7 @@ class ClipCollector:
 
     def _columns(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if not self._clips:
-            first = "".join(f"\n  {shorten(f, 60)}: {why}" for f, why in self._skipped[:1])
+            first = "".join(f"\n  {shorten(f, 120)}: {why}" for f, why in self._skipped[:1])
             raise ValueError(
                 f"none of {len(self.sources)} raw files holds a clip that can be used{first}"
             )
@@ -246,13 +246,12 @@ class StoreWriter(ClipCollector):
         """Restore what an interrupted run has finished; return the valid length of its journal."""
         try:
             header, *lines = (self.partial / JOURNAL).read_bytes().splitlines(keepends=True)
-            frames = (self.partial / FRAMES).open("rb")
         except (FileNotFoundError, ValueError):  # interrupted before there was anything
             return 0
-        if header != self._journal_header():
+        if header != self._journal_header() or not (self.partial / FRAMES).is_file():
             return 0
         size = len(header)
-        with frames:
+        with (self.partial / FRAMES).open("rb") as frames:
             for line, source, stamp in zip(
                 lines, sources, stamps or [None] * len(sources), strict=False
             ):

@@ -14,7 +14,7 @@ import numpy as np
 from pyg_fsar.formats.arrays import NPY, NPZ, load_npy, load_npz
 from pyg_fsar.saving.safe_pickle import load_pickle
 
-__all__ = ["Source", "natural_key"]
+__all__ = ["Source", "encoding", "natural_key"]
 
 HEAD = 2**16
 # Larger files are no clip of a few minutes, and would fill the memory.

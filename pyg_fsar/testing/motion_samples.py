@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from pyg_fsar.datasets.fake_body import Body
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.testing.samples import SampleFile, sample_bodies
+from pyg_fsar.testing.samples import SampleFile
 
-__all__ = ["FUZZ_TARGETS", "MOTION_SAMPLES"]
+__all__ = ["MOTION_SAMPLES"]
 
 BONE = """  begin
      id {number}
@@ -138,22 +137,4 @@ MOTION_SAMPLES: dict[str, SampleFile] = {
     "asf_amc": SampleFile("asf_amc", "cmu31", write_asf_amc, "clip.amc", many=False),
     "c3d": SampleFile("c3d", "kinect20", write_c3d, "clip.c3d", many=False),
     "trc": SampleFile("trc", "kinect20", write_trc, "clip.trc", many=False),
-}
-
-
-def _target(name: str, damaged: str | None = None) -> Callable[[Path], tuple[Path, Path]]:
-    def write(folder: Path) -> tuple[Path, Path]:
-        sample = MOTION_SAMPLES[name]
-        path = folder / sample.name
-        sample.write(path, sample_bodies(sample))
-        return folder / (damaged or sample.name), path
-
-    return write
-
-
-#: What to damage and what to read then: each writes a sample into a folder and returns both paths,
-#: which differ where a clip consists of two files.
-FUZZ_TARGETS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
-    **{name: _target(name) for name in MOTION_SAMPLES},
-    "asf": _target("asf_amc", "clip.asf"),
 }

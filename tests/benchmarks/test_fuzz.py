@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
+import fuzz
 import pytest
+from _fuzz_targets import NEEDS
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
-
-
-def load_fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz", PATH)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fuzz"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-fuzz = load_fuzz()
+INPUTS = 20
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each input needs a process")
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)
 def test_nothing_but_read_skipped_or_refused(name: str) -> None:
-    if name == "UTD-MHAD":
-        pytest.importorskip("scipy")
-    outcomes, bad = fuzz.fuzz(fuzz.TARGETS[name], 50)
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    outcomes, bad = fuzz.fuzz(fuzz.TARGETS[name], INPUTS)
     assert not bad, "\n".join(bad)
-    assert sum(outcomes.values()) == 50
+    assert sum(outcomes.values()) == INPUTS
 
 
 def fail(error: Exception) -> None:

@@ -71,6 +71,16 @@ def test_refuses_clips_without_a_label(support: list, query: list) -> None:
         Episode.from_clips(support, [query[0], unlabelled])
 
 
+@pytest.mark.parametrize("value", [1e20, -1e8, torch.inf, torch.nan])
+def test_values_that_would_spoil_running_statistics(
+    support: list, query: list, value: float
+) -> None:
+    query[0].x[0, 0, 0] = value  # as a transform may
+    query[0].name = "jump"
+    with pytest.raises(FloatingPointError, match="clip jump of an episode has values that are NaN"):
+        Episode.from_clips(support, query)
+
+
 def test_moving_keeps_everything(support: list, query: list) -> None:
     episode = Episode.from_clips(support, query)
     moved = episode.to("meta")

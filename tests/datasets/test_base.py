@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_fsar import Skeleton
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import SkeletonArrays, base
 from pyg_fsar.datasets.storage import JOURNAL, store_lock
+from pyg_fsar.skeleton import SKELETONS, Skeleton
 
 STORE = "processed/numpyclips"
 PARTIAL = "processed/.numpyclips.partial"
@@ -130,11 +130,10 @@ def test_pickle_does_not_copy_the_frames(tmp_path):
         np.testing.assert_array_equal(clip.bodies, bodies.astype("f4"))
 
 
-def test_pickle_brings_its_own_layout_along(monkeypatch):
-    monkeypatch.setattr(Skeleton, "_registry", dict(Skeleton._registry))
+def test_pickle_brings_its_own_layout_along():
     stick = Skeleton("stick_of_workers", ("hip", "knee"), bones=((1, 0),))
     data = pickle.dumps(SkeletonArrays([np.ones((1, 3, 2, 3))], [0], skeleton=stick))
-    del Skeleton._registry["stick_of_workers"]  # as in a worker process that is not forked
+    del SKELETONS["stick_of_workers"]  # as in a worker process that is not forked
     assert pickle.loads(data)[0].frame(0).edge_index.tolist() == [[1, 0], [0, 1]]
 
 

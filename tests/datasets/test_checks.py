@@ -86,7 +86,11 @@ def test_whole_numbers_are_labels(label):
 
 
 @pytest.mark.parametrize(
-    "label", [0.5, 1.7, np.nan, np.inf, -1, 20_000_000, 10**30, "3", np.ma.masked, "x" * 10**6]
+    "label",
+    [
+        *(0.5, 1.7, np.nan, np.inf, -1, 20_000_000, 10**30, "3", np.ma.masked, "x" * 10**6),
+        *(None, {}, [1], {"a": 1}, 1j, np.ones(2)),
+    ],
 )
 def test_other_labels_are_refused(label):
     with pytest.raises(ValueError, match=r"wave.* has label") as caught:

@@ -55,6 +55,34 @@ def test_one_flipped_bit_in_a_store_is_noticed(case, root, file):
     assert content_of(case.open(root)) == whole
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offsets": np.array([0, 8, 12, 16, 20])},
+        {"offsets": np.array([0, 4, 2, 12, 16])},
+        {"offsets": np.array([0, 4, 8, 16])},
+        {"offsets": np.array([0.0, 4, 8, 12, 16])},
+        {"num_bodies": np.array([1, 1, 1, 3])},
+        {"num_bodies": np.array([1, 1, 1, 0])},
+        {"labels": np.array([0, 1, 0, 2**40])},
+        {"labels": np.array([0, 1, 0, -1])},
+        {"labels": np.array([["0", "1", "0", "1"]])},
+        {"names": np.array(["a"])},
+        {"names": np.array([b"a", b"b", b"c", b"d"])},
+        {"metadata.action": np.array([1])},
+    ],
+    ids=str,
+)
+def test_an_index_with_right_checksums_is_checked_too(cases, tmp_path, changes):
+    case = cases["utd"]
+    case.make(tmp_path)
+    index = case.open(tmp_path).store.path / "index.npz"
+    with np.load(index) as columns:
+        np.savez(index, **{**columns, **changes})
+    with pytest.raises(ValueError, match=r"the store at .* force_reload=True"):
+        case.open(tmp_path)
+
+
 def test_frames_of_a_large_store_are_verified_as_they_are_read(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "VERIFIED_AT_ONCE", 0)
     case = cases["utd"]

@@ -125,3 +125,10 @@ def test_any_damage_of_an_npz_file_is_skipped_or_refused(tmp_path, cases):
             list(npz_rows(path, "x_train"))
         except ValueError as error:
             assert "NTU60_CS.npz is not a whole .npz file" in str(error)
+
+
+def test_an_npz_file_given_as_npy_names_the_cure(tmp_path, cases):
+    cases["npz"].make(tmp_path)
+    path = tmp_path / "NTU60_CS.npz"
+    with pytest.raises(ValueError, match=r"NTU60_CS\.npz .*from_npz"):
+        SkeletonArrays.from_npy(path, path)

@@ -112,10 +112,16 @@ def test_numpy_scalars_in_metadata(tmp_path):
     assert (store.metadata["subject"][0], store.metadata["weight"][0]) == (3, 0.5)
 
 
-def test_other_disk_errors_pass(tmp_path):
-    writer = StoreWriter(tmp_path / "store", {}, SOURCES)
-    with pytest.raises(OSError, match=r"^.Errno 5. broken disk$"), writer._explaining_full_disk():
+def test_other_disk_errors_pass(tmp_path, monkeypatch):
+    def fail(*_, **__):
         raise OSError(errno.EIO, "broken disk")
+
+    with StoreWriter(tmp_path / "store", {}, ["a"]) as writer:
+        writer.append(clip("a"))
+        writer.commit("a")
+        monkeypatch.setattr(np, "savez", fail)
+        with pytest.raises(OSError, match=r"^.Errno 5. broken disk$"):
+            writer.finish()
 
 
 def test_journal_is_plain_json(tmp_path):

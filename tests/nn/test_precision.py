@@ -9,6 +9,7 @@ import pytest
 
 from pyg_fsar.nn import precision
 from pyg_fsar.nn.precision import warn_slow_bf16
+from pyg_fsar.training import TrainingOptions, launch
 
 # A whole process, since oneDNN reads its limit once.
 ON_AVX2 = """
@@ -46,3 +47,9 @@ def test_warns_only_of_bf16_on_a_slow_cpu(fast: bool, monkeypatch: pytest.Monkey
     if not fast:
         with pytest.warns(UserWarning, match=r"bf16-mixed.*slower.*leave the option out"):
             warn_slow_bf16("bf16-mixed")
+
+
+def test_a_run_warns_before_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: False)
+    with pytest.warns(UserWarning, match="bf16-mixed.*slower"):
+        launch(TrainingOptions(accelerator="cpu", precision="bf16-mixed"))

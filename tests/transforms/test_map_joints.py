@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_fsar import Skeleton
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets.fake_body import Body
+from pyg_fsar.skeleton import SKELETONS, Skeleton
 from pyg_fsar.testing import assert_transform
 from pyg_fsar.transforms import CenterOnJoint, MapJoints, ScaleByTorso
 
@@ -162,7 +162,7 @@ def test_layouts_without_a_common_joint_are_refused() -> None:
 
 def test_a_fresh_process_knows_the_layouts_made() -> None:
     stored = pickle.dumps(MapJoints("coco17"))
-    Skeleton._registry.pop("coco17_3d")
+    SKELETONS.pop("coco17_3d")
     again = pickle.loads(stored)
     assert again(standing("ntu25")).skeleton == "coco17_3d"
     assert Skeleton.get("coco17_3d").dims == 3

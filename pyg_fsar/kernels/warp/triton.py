@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pyg_fsar.kernels.warp.vectorised import BOUND, FORBIDDEN, NO_WEIGHTS, in_band
 
-__all__ = ["backward", "forward", "weights_shape"]
+__all__ = ["backward", "backward_kernel", "forward", "forward_kernel", "lanes", "weights_shape"]
 
 _FORBIDDEN = tl.constexpr(FORBIDDEN)
 _BOUND = tl.constexpr(BOUND)
@@ -61,7 +61,7 @@ def forward(
     # Triton rounds Python numbers to float32.
     unit = cost.new_full((), gamma or 1.0, dtype=torch.float64)
     with torch.cuda.device_of(cost):
-        _forward_kernel[(pairs,)](
+        forward_kernel[(pairs,)](
             total,
             weights,
             cost.contiguous(),
@@ -73,7 +73,7 @@ def forward(
             HARD=gamma == 0,
             FREE_ENDS=free_ends,
             KEEP_WEIGHTS=keep_weights,
-            **_lanes(rows),
+            **lanes(rows),
         )
     return total, weights
 
@@ -97,7 +97,7 @@ def backward(
     """
     cells = weights.new_empty(grad.numel(), rows, columns)
     with torch.cuda.device_of(weights):
-        _backward_kernel[(grad.numel(),)](
+        backward_kernel[(grad.numel(),)](
             cells,
             grad.contiguous(),
             weights.contiguous(),
@@ -105,7 +105,7 @@ def backward(
             m.contiguous(),
             rows,
             columns,
-            **_lanes(rows),
+            **lanes(rows),
         )
     return cells if band is None else cells.masked_fill_(~in_band(n, m, rows, columns, band), 0)
 
@@ -115,18 +115,18 @@ def weights_shape(pairs: int, rows: int, columns: int) -> tuple[int, ...]:
     return pairs, 3, columns, rows
 
 
-def _lanes(rows: int) -> dict[str, Any]:
+def lanes(rows: int) -> dict[str, Any]:
     """Lanes for so many rows, and how Triton spreads them."""
-    lanes = triton.next_power_of_2(rows)
+    count = triton.next_power_of_2(rows)
     # One warp shifts by shuffles alone, without a barrier, but needs the square of the lanes per
     # thread of them. Loads are not staged ahead: a step waits for the one before, not for memory.
-    return {"LANES": lanes, "num_warps": max(1, min(8, lanes // 64)), "num_stages": 1}
+    return {"LANES": count, "num_warps": max(1, min(8, count // 64)), "num_stages": 1}
 
 
 # Rows and columns differ from episode to episode and must not compile the kernels anew. Offsets
 # that grow with the whole batch or with N * M are int64.
 @triton.jit(do_not_specialize=["rows", "columns"])
-def _forward_kernel(  # type: ignore[no-untyped-def]
+def forward_kernel(  # type: ignore[no-untyped-def]
     total_out,
     weights_out,
     cost,
@@ -140,6 +140,7 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
     KEEP_WEIGHTS: tl.constexpr,
     LANES: tl.constexpr,
 ):
+    """One pair of clips per program: its total, and what the backward pass needs."""
     pair = tl.program_id(0).to(tl.int64)
     n = tl.load(n_of_pair + pair).to(tl.int32)
     m = tl.load(m_of_pair + pair).to(tl.int32)
@@ -201,7 +202,7 @@ def _forward_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
-def _backward_kernel(  # type: ignore[no-untyped-def]
+def backward_kernel(  # type: ignore[no-untyped-def]
     cells_out,
     grad,
     weights,
@@ -211,6 +212,7 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     columns,
     LANES: tl.constexpr,
 ):
+    """One pair of clips per program: the gradient for its costs."""
     pair = tl.program_id(0).to(tl.int64)
     n = tl.load(n_of_pair + pair).to(tl.int32)
     m = tl.load(m_of_pair + pair).to(tl.int32)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from pyg_fsar.kernels import second_gradient, takes_cpu_operators
 
-__all__ = ["prefers_short_conv", "short_conv"]
+__all__ = ["PRODUCTS", "factors", "prefers_short_conv", "short_conv"]
 
 # Entries that are computed at a time, for each thread, so that they stay in its cache.
 CHUNK = 2**20
@@ -74,7 +74,7 @@ def _saves(num_frames: int, taps: int) -> bool:
 
 
 @cache
-def _factors(num_frames: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def factors(num_frames: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Matrices of the R products: what each takes of the frames ``[R, T]`` and of the taps
     ``[R, taps]``, and what each frame takes of them ``[T, R]``. All are small whole numbers.
     """
@@ -145,8 +145,7 @@ def _by_clip(products: Tensor, clips: Tensor) -> Tensor:
 
 
 def _factors_like(x: Tensor, weight: Tensor) -> list[Tensor]:
-    factors = _factors(x.size(1), weight.size(2))
-    return [torch.from_numpy(factor.copy()).to(x) for factor in factors]
+    return [torch.from_numpy(factor.copy()).to(x) for factor in factors(x.size(1), weight.size(2))]
 
 
 def _weights(weight: Tensor, of_taps: Tensor) -> Tensor:

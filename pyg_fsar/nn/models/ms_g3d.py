@@ -18,7 +18,7 @@ from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.nn.norm.apply_norm import apply_norm
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["MSG3D", "MSG3DStage"]
+__all__ = ["MSG3D", "GraphUnit", "MSG3DStage", "normalise", "scales"]
 
 # Output channels and temporal stride of each stage.
 STAGES = ((96, 1), (192, 2), (384, 2))
@@ -73,6 +73,7 @@ class GraphUnit(nn.Module):
         self.batch_norm = nn.BatchNorm1d(conv.out_channels)
 
     def forward(self, x: Tensor, adj: Tensor) -> Tensor:
+        """Features of the nodes of every frame or window, given its adjacencies."""
         return apply_norm(self.conv(x, adj + self.learned), self.batch_norm, relu=True)
 
 

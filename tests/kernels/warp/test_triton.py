@@ -44,13 +44,13 @@ def test_kernels_compile_without_a_gpu(lanes, keep_weights, dtype, tmp_path, mon
     from pyg_fsar.kernels.warp import triton as triton_warp
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    options = triton_warp._lanes(lanes)
+    options = triton_warp.lanes(lanes)
     constants = {"HARD": False, "FREE_ENDS": True, "KEEP_WEIGHTS": keep_weights}
     constants["LANES"] = options.pop("LANES")
     types = {"rows": "i32", "columns": "i32", "n_of_pair": "*i64", "m_of_pair": "*i64"}
     types["unit_of_all"] = "*fp64"
     types.update(dict.fromkeys(constants, "constexpr"))
-    for kernel in (triton_warp._forward_kernel, triton_warp._backward_kernel):
+    for kernel in (triton_warp.forward_kernel, triton_warp.backward_kernel):
         signature = {name: types.get(name, f"*{dtype}") for name in kernel.arg_names}
         known = {name: constants[name] for name in constants if name in signature}
         source = ASTSource(kernel, signature, known)

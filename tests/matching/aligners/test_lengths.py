@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pyg_fsar.data import can_read
 from pyg_fsar.matching import (
     bimhm,
     diagonal,
@@ -14,7 +15,6 @@ from pyg_fsar.matching import (
     soft_alignment,
     soft_dtw,
 )
-from pyg_fsar.matching.aligners.lengths import can_read
 
 ALIGNERS = [bimhm, diagonal, dtw, otam, soft_dtw]
 BANDED = [dtw, dtw_path, soft_alignment, soft_dtw]

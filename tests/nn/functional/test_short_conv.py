@@ -80,7 +80,7 @@ def test_float32_is_as_close_as_a_convolution_is() -> None:
 
 @pytest.mark.parametrize("frames", module.PRODUCTS)
 def test_number_of_products(frames: int) -> None:
-    assert len(module._factors(frames, 2 * frames - 1)[0]) == module.PRODUCTS[frames]
+    assert len(module.factors(frames, 2 * frames - 1)[0]) == module.PRODUCTS[frames]
 
 
 @pytest.mark.parametrize("dynamic", [None, True])
