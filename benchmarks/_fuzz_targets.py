@@ -32,7 +32,6 @@ from pyg_fsar.datasets import (
     SkeletonFolder,
     write_ntu_skeleton,
 )
-from pyg_fsar.saving.safe_pickle import load_pickle
 from pyg_fsar.datasets.storage import (
     INFO,
     INPUTS,
@@ -47,6 +46,7 @@ from pyg_fsar.kernels.library_cache import LibraryCache
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import STGCN
 from pyg_fsar.saving import pack_manifest
+from pyg_fsar.saving.safe_pickle import load_pickle
 from pyg_fsar.testing import SAMPLES, SampleFile, sample_bodies
 from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
 from pyg_fsar.training import load_checkpoint, save_checkpoint
