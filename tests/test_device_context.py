@@ -22,12 +22,7 @@ SMALL = {
 }
 ENCODERS: dict[str, Callable[[str], torch.nn.Module]] = {
     name: partial(cls, **{k: v for k, v in SMALL.items() if k in inspect.signature(cls).parameters})
-    for name, cls in vars(nn).items()
-    if inspect.isclass(cls)
-    and issubclass(cls, nn.SkeletonEncoder)
-    and "skeleton" in inspect.signature(cls).parameters
-    and cls not in (nn.SkeletonEncoder, nn.FrameEncoder)
-    and not inspect.signature(cls).parameters.keys() & {"block"}
+    for name, cls in nn.BACKBONES.items()
 }
 
 

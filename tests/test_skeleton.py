@@ -49,7 +49,7 @@ def test_all_layouts_of_the_field_are_there() -> None:
     expected |= {"azure32", "body15", "cmu31", "halpe26", "hand21", "hdm31"}
     assert expected <= set(LAYOUTS)
     for name in LAYOUTS:
-        assert Skeleton.get(name).num_joints == int(re.search(r"\d\d(?=_2d|$)", name)[0])
+        assert Skeleton.get(name).num_joints == int(re.search(r"\d\d(?=_2d|_3d|$)", name)[0])
 
 
 def test_body15_is_in_the_order_agreed_upon() -> None:

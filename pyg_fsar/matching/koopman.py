@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.shots import SHOTS
 
@@ -73,10 +73,13 @@ class KoopmanMatcher(DistanceMatcher):
 
     def _frames(self, clips: EmbeddedClips) -> Tensor:
         """Mean over joints, ``[B, T, C]``, in at least float32."""
-        if clips.x.size(1) < 2:
+        shortest = clips.x.size(1)
+        if clips.lengths is not None and can_read(clips.lengths):
+            shortest = int(clips.lengths.min())
+        if shortest < 2:
             raise ValueError(
-                f"Koopman matching needs at least two frames, got {clips.x.size(1)}; use an "
-                "encoder with smaller temporal strides or clips of more frames"
+                f"Koopman matching needs at least two frames, got {shortest}; use an encoder with "
+                "smaller temporal strides or clips of more frames"
             )
         x = clips.x if clips.x.dtype == torch.float64 else clips.x.float()
         with torch.autocast(x.device.type, enabled=False):

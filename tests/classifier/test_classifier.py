@@ -20,7 +20,13 @@ from pyg_fsar.transforms import FillMissingJoints, ResampleFrames
 
 def test_is_exported():
     assert pyg_fsar.FewShotClassifier is pyg_fsar.classifier.FewShotClassifier
-    assert set(pyg_fsar.__all__) == {"Explanation", "FewShotClassifier", "FewShotModel", "Skeleton"}
+    assert set(pyg_fsar.__all__) == {
+        "Explanation",
+        "FewShotClassifier",
+        "FewShotModel",
+        "Skeleton",
+        "load_pretrained",
+    }
 
 
 @pytest.mark.parametrize("matcher", MATCHERS)

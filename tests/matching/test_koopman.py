@@ -77,3 +77,6 @@ def test_options_out_of_range(options, message):
 def test_one_frame_has_no_dynamics():
     with pytest.raises(ValueError, match="at least two frames, got 1"):
         build_matcher("koopman")(torch.randn(2, 1, 3, 4), torch.arange(2), torch.randn(1, 1, 3, 4))
+    clips = torch.randn(2, 3, 3, 4)
+    with pytest.raises(ValueError, match="at least two frames, got 1"):
+        build_matcher("koopman")(clips, torch.arange(2), clips, query_lengths=torch.tensor([3, 1]))

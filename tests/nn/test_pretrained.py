@@ -15,7 +15,8 @@ import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
 from pyg_fsar import FewShotModel, Skeleton
-from pyg_fsar.matching import MATCHERS, build_matcher
+from pyg_fsar.data import Episode
+from pyg_fsar.matching import MATCHERS, build_matcher, matcher_options
 from pyg_fsar.nn import (
     STGCN,
     FrameEncoder,
@@ -139,18 +140,25 @@ def test_functions_that_make_encoders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(MATCHERS))
 def test_whole_few_shot_model(name: str, tmp_path: Path) -> None:
-    channels = {"channels": 8} if name in ("ngm", "dastm") else {}
+    channels = {"channels": 8} if "channels" in matcher_options(name) else {}
     matcher = build_matcher(name, shots="average", learn_scale=True, **channels)
     model = FewShotModel(STGCN(STICK, plan=PLAN, dropout=0.0), matcher, RankMax("fbnm")).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    episode = torch.randn(6, 9, 4, 3), torch.arange(6), torch.tensor([0, 1]), 6, 2
+    episode = Episode(
+        torch.randn(6, 9, 4, 3),
+        body_to_clip=torch.arange(6),
+        lengths=torch.full((6,), 9),
+        support_y=torch.arange(2),
+        query_y=torch.tensor([0, 0, 1, 1]),
+        classes=torch.arange(2),
+    )
     model.save_pretrained(tmp_path)
     again = FewShotModel.from_pretrained(tmp_path)
     assert repr(again) == repr(model)
-    assert torch.equal(again(*episode)[0], model(*episode)[0])
-    assert torch.equal(again.train()(*episode)[1], model.train()(*episode)[1])
+    assert torch.equal(again(episode)[0], model(episode)[0])
+    assert torch.equal(again.train()(episode)[1], model.train()(episode)[1])
 
 
 def test_base_class_loads_every_encoder(tmp_path: Path) -> None:

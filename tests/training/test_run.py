@@ -159,7 +159,9 @@ def test_input_channels_come_from_the_data(fabric, model_options, short, tmp_pat
         SkeletonSequence.from_bodies(torch.randn(1, 8, 25, 4), y=number // 4, skeleton="ntu25")
         for number in range(16)
     ]
-    arrays = SkeletonArrays([clip.bodies.numpy() for clip in clips], [int(c.y) for c in clips])
+    arrays = SkeletonArrays(
+        [clip.bodies.numpy() for clip in clips], [int(clip.y) for clip in clips], skeleton="ntu25"
+    )
     assert channels_of(arrays) == 4
     result = run(fabric, arrays, arrays, arrays, short, model_options, tmp_path, pictures=False)
     assert result.accuracies.shape == (8,)

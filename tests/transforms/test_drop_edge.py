@@ -94,6 +94,8 @@ def test_heterogeneous_graphs_lose_edges_of_every_relation() -> None:
     torch.testing.assert_close(kept.edge_weight, torch.ones(3))
 
 
+# PyTorch calls the layout of the adjacency experimental.
+@pytest.mark.filterwarnings("ignore:Sparse")
 def test_tells_of_adj_t() -> None:
     data = ToSparseTensor(layout=torch.sparse_csr)(
         Data(x=torch.randn(2, 3), edge_index=torch.tensor([[0, 1], [1, 0]]))
