@@ -15,6 +15,7 @@ import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
 from pyg_fsar import FewShotModel, Skeleton
+from pyg_fsar.data import Episode, SkeletonSequence
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.nn import (
     STGCN,
@@ -145,12 +146,16 @@ def test_whole_few_shot_model(name: str, tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    episode = torch.randn(6, 9, 4, 3), torch.arange(6), torch.tensor([0, 1]), 6, 2
+    clips = [
+        SkeletonSequence.from_bodies(torch.randn(1, 9, 4, 3), y=number % 2, skeleton=STICK)
+        for number in range(6)
+    ]
+    episode = Episode.from_clips(clips[:2], clips[2:])
     model.save_pretrained(tmp_path)
     again = FewShotModel.from_pretrained(tmp_path)
     assert repr(again) == repr(model)
-    assert torch.equal(again(*episode)[0], model(*episode)[0])
-    assert torch.equal(again.train()(*episode)[1], model.train()(*episode)[1])
+    assert torch.equal(again(episode).logits, model(episode).logits)
+    assert torch.equal(again.train()(episode).penalty, model.train()(episode).penalty)
 
 
 def test_base_class_loads_every_encoder(tmp_path: Path) -> None:

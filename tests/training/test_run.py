@@ -134,6 +134,7 @@ def test_missing_matplotlib_is_noticed_before_training(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("ignore:precision=.bf16-mixed. is several times slower")
 def test_launch():
     fabric = launch(TrainingOptions(accelerator="cpu", devices="1", precision="bf16-mixed"))
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
@@ -159,7 +160,8 @@ def test_input_channels_come_from_the_data(fabric, model_options, short, tmp_pat
         SkeletonSequence.from_bodies(torch.randn(1, 8, 25, 4), y=number // 4, skeleton="ntu25")
         for number in range(16)
     ]
-    arrays = SkeletonArrays([clip.bodies.numpy() for clip in clips], [int(c.y) for c in clips])
+    bodies, labels = [clip.bodies.numpy() for clip in clips], [int(c.y) for c in clips]
+    arrays = SkeletonArrays(bodies, labels, skeleton="ntu25")
     assert channels_of(arrays) == 4
     result = run(fabric, arrays, arrays, arrays, short, model_options, tmp_path, pictures=False)
     assert result.accuracies.shape == (8,)
