@@ -86,7 +86,7 @@ def compiled(source: Path, functions: Sequence[str]) -> CDLL | None:
 
 
 def _warn(text: str, error: Exception) -> None:
-    warnings.warn(f"{text}Reason: {str(error)[:1000]}", stacklevel=4)
+    warnings.warn(f"{text}Reason: {error!s:.240}", stacklevel=4)
 
 
 def _compiler() -> list[str] | None:
@@ -151,7 +151,10 @@ def _run(command: list[str]) -> str:
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     except subprocess.CalledProcessError as error:
-        raise _CompilerError(f"{shlex.join(command)} failed: {error.stderr}") from error
+        name = Path(command[0]).name
+        raise _CompilerError(
+            f"{shlex.join([name, *command[1:]]):.60} failed: {error.stderr.strip():.170}"
+        ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise _CompilerError(f"{shlex.join(command[:1])} did not run: {error}") from error
     return done.stdout

@@ -72,9 +72,7 @@ def test_refuses_clips_without_a_label(support: list, query: list) -> None:
 
 
 @pytest.mark.parametrize("value", [1e20, -1e8, torch.inf, torch.nan])
-def test_values_that_would_spoil_running_statistics(
-    support: list, query: list, value: float
-) -> None:
+def test_values_that_spoil_running_statistics(support: list, query: list, value: float) -> None:
     query[0].x[0, 0, 0] = value  # as a transform may
     query[0].name = "jump"
     with pytest.raises(FloatingPointError, match="clip jump of an episode has values that are NaN"):

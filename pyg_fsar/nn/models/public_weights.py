@@ -122,7 +122,8 @@ def stgcn_from_public(
     except RuntimeError as error:
         named = re.sub(r"[\w.]+\w", lambda name: keys.get(name[0], name[0]), str(error))
         raise ValueError(
-            f"the checkpoint does not fit {model}; keys that it lacks are named as here: {named}\n"
+            f"the checkpoint does not fit {model!s:.100}; keys that it lacks are named as here: "
+            f"{' '.join(named.split()):.220}\n"
             "Give another skeleton or plan; a data_bn of twice the size takes two bodies at once, "
             "which has no equal here"
         ) from error
