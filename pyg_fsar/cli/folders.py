@@ -1,0 +1,94 @@
+"""Folders of clips as the subcommands take them from the command line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.datasets import SkeletonFolder
+from pyg_fsar.formats import read_clip, recognise
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["add_folder_arguments", "open_folder", "read_clips"]
+
+
+def add_folder_arguments(parser: ArgumentParser, name: str = "root") -> None:
+    """Add a folder with one subfolder per class, and how it is read.
+
+    Args:
+        parser: Parser of the subcommand.
+        name: Name of the folder's argument.
+    """
+    parser.add_argument(name, type=Path, help="folder with one subfolder per class")
+    group = parser.add_argument_group("reading")
+    group.add_argument(
+        "--people", type=int, default=1,
+        help="bodies to keep of each clip, those that move most (default: 1)",
+    )  # fmt: skip
+    group.add_argument("--split", help="subfolder in which the classes are, such as train")
+    group.add_argument(
+        "--store", type=Path, help="folder of the store of clips read (default: in it, processed)"
+    )
+    group.add_argument("--workers", type=int, help="processes that read (default: one a core)")
+    group.add_argument("--force", action="store_true", help="read all files anew")
+
+
+def open_folder(
+    root: Path,
+    options: Namespace,
+    skeleton: str | Skeleton,
+    transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
+) -> SkeletonFolder:
+    """The clips of a folder, by the arguments of :func:`add_folder_arguments`.
+
+    Args:
+        root: The folder.
+        options: Parsed arguments.
+        skeleton: Layout to take all clips to.
+        transform: Applied to each clip on access.
+    """
+    if options.workers is not None and options.workers < 0:
+        raise ValueError(f"--workers must not be negative, got {options.workers}")
+    return SkeletonFolder(
+        root,
+        skeleton=skeleton,
+        split=options.split,
+        people=options.people,
+        transform=transform,
+        processed_dir=options.store,
+        num_workers=options.workers,
+        force_reload=options.force,
+    )
+
+
+def read_clips(paths: Iterable[Path], people: int) -> tuple[list[Path], list[SkeletonSequence]]:
+    """Clips in files, in folders of one file per frame, and in folders of such; with their paths.
+
+    Files that go with clips and are none, such as ``.asf`` beside ``.amc``, are passed over.
+
+    Raises:
+        FileNotFoundError: If one is missing, or there is no clip at all.
+        ValueError: If one cannot be read.
+    """
+    found = [file for path in paths for file in _clips_at(path)]
+    if not found:
+        raise FileNotFoundError("no clip is among the files given; give files such as new/01.bvh")
+    return found, [read_clip(path, people=people) for path in found]
+
+
+def _clips_at(path: Path) -> list[Path]:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}")
+    if not path.is_dir():
+        return [path] if SkeletonFolder.is_clip(path) else []
+    try:
+        recognise(path)
+    except ValueError as error:
+        # A folder of clips, unless it is a clip that is damaged.
+        clips = SkeletonFolder.clips_in(path)
+        if not clips:
+            raise ValueError(f"{path} has no clip in it") from error
+        return clips
+    return [path]
