@@ -8,13 +8,15 @@ from typing import Any
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, read_clips
-from pyg_fsar.cli.models import add_model_argument, fitted_classifier
+from pyg_fsar.cli.models import add_model_argument, fitted_classifier, saved_classifier
 
 __all__ = ["CLASSIFY"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_folder_arguments(parser, "examples")
+    add_folder_arguments(
+        parser, "examples", "folder with one subfolder per class, or one of --save"
+    )
     parser.add_argument(
         "clips", type=Path, nargs="+", help="files, folders of frames, or folders of clips to name"
     )
@@ -27,7 +29,9 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
     if options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
     paths, clips = read_clips(options.clips, options.people)
-    classifier, _, _ = fitted_classifier(options.examples, options)
+    classifier = saved_classifier(options.examples, options)
+    if classifier is None:
+        classifier, _ = fitted_classifier(options.examples, options)
     probabilities = classifier.predict_proba(clips)
     if options.save is not None:
         classifier.save(options.save)
@@ -48,7 +52,8 @@ CLASSIFY = Command(
     "Name clips by a few examples of each class.",
     (
         "pyg-fsar classify my_clips/ new/01.bvh",
-        "pyg-fsar classify my_clips/ new/ --people 2 --top 1 --json",
+        "pyg-fsar classify my_clips/ new/*.bvh --top 1 --save runs/names --json",
+        "pyg-fsar classify runs/names new/",
     ),
     _add_arguments,
     _run,

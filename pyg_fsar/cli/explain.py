@@ -27,7 +27,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     paths, clips = read_clips([options.clip], options.people)
     if len(clips) > 1:
         raise ValueError(f"{options.clip} holds {len(clips)} clips; give one, such as {paths[0]}")
-    classifier, examples, _ = fitted_classifier(options.examples, options)
+    classifier, examples = fitted_classifier(options.examples, options)
     why = classifier.explain(clips[0], options.label)
     joints = Skeleton.get(classifier.skeleton_).joints
     evidence = dict(zip(joints, map(float, why.joint_evidence), strict=True))

@@ -14,14 +14,17 @@ from pyg_fsar.skeleton import Skeleton
 __all__ = ["add_folder_arguments", "open_folder", "read_clips"]
 
 
-def add_folder_arguments(parser: ArgumentParser, name: str = "root") -> None:
+def add_folder_arguments(
+    parser: ArgumentParser, name: str = "root", meaning: str = "folder with one subfolder per class"
+) -> None:
     """Add a folder with one subfolder per class, and how it is read.
 
     Args:
         parser: Parser of the subcommand.
         name: Name of the folder's argument.
+        meaning: Its help.
     """
-    parser.add_argument(name, type=Path, help="folder with one subfolder per class")
+    parser.add_argument(name, type=Path, help=meaning)
     group = parser.add_argument_group("reading")
     group.add_argument(
         "--people", type=int, default=1,

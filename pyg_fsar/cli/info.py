@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.models import PREPARATION, load_model
+from pyg_fsar.cli.models import CLASSIFIER, PREPARATION, load_model
 from pyg_fsar.datasets import SkeletonFolder, SkeletonStore
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.formats import read_clip, recognise
@@ -153,7 +153,7 @@ def _model(path: Path) -> dict[str, Any]:
     }
     if preparation is not None:
         found["preparation"] = " ".join(repr(preparation).split())
-    classifier = path / "classifier.json"
+    classifier = path / CLASSIFIER
     if classifier.is_file():
         found["kind"] = "classifier"
         found["classes"] = json.loads(classifier.read_text(encoding="utf-8"))["classes"]

@@ -28,15 +28,19 @@ from pyg_fsar.transforms import MapJoints
 from pyg_fsar.weights import PRETRAINED, load_pretrained
 
 __all__ = [
+    "CLASSIFIER",
     "PREPARATION",
     "add_model_argument",
     "fitted_classifier",
     "layout_of",
     "load_model",
     "save_model",
+    "saved_classifier",
 ]
 
 PREPARATION = "preparation.json"
+# What tells a folder of FewShotClassifier.save.
+CLASSIFIER = "classifier.json"
 MODEL = ("config.json", "model.safetensors")
 
 
@@ -44,7 +48,6 @@ def add_model_argument(parser: ArgumentParser) -> None:
     """Add ``--model``, a name or a folder."""
     parser.add_argument(
         "--model",
-        default="body15",
         help=f"{', '.join(PRETRAINED)}, or a folder that `pyg-fsar train` made (default: body15)",
     )
 
@@ -62,13 +65,18 @@ def save_model(folder: Path, model: FewShotModel, transform: BaseTransform) -> N
     write_files(folder, {**files, PREPARATION: content})
 
 
-def load_model(name: str | Path) -> tuple[FewShotModel, BaseTransform]:
+def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
     """A model that comes with the package, or that of a folder, and its preparation of clips.
+
+    Args:
+        name: Name or folder; by default that of :func:`~pyg_fsar.load_pretrained`.
 
     Raises:
         FileNotFoundError: If it is neither.
         ValueError: If a file in the folder is damaged, or it was not written by ``train``.
     """
+    if name is None:
+        return load_pretrained()
     if str(name) in PRETRAINED:
         return load_pretrained(str(name))
     folder = Path(name)
@@ -109,12 +117,22 @@ def layout_of(transform: BaseTransform) -> Skeleton:
     return Skeleton.get(targets[0] if targets else "body15")
 
 
-def fitted_classifier(
-    root: Path, options: Namespace
-) -> tuple[FewShotClassifier, SkeletonFolder, BaseTransform]:
-    """A classifier that knows the classes of a folder, the clips there, and the preparation."""
+def fitted_classifier(root: Path, options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder]:
+    """A classifier that knows the classes of a folder, and the clips there."""
     model, transform = load_model(options.model)
     examples = open_folder(root, options, layout_of(transform))
     labels = [examples.class_names[int(label)] for label in examples.labels]
     classifier = FewShotClassifier(model, transform=transform)
-    return classifier.fit(examples, labels), examples, transform
+    return classifier.fit(examples, labels), examples
+
+
+def saved_classifier(folder: Path, options: Namespace) -> FewShotClassifier | None:
+    """The classifier of a folder that ``classify --save`` made, if it is one."""
+    if not (folder / CLASSIFIER).is_file():
+        return None
+    if options.model is not None:
+        raise ValueError(f"{folder} is a classifier and has its own model; leave out --model")
+    try:
+        return FewShotClassifier.load(folder)
+    except RuntimeError as error:  # weights that do not fit
+        raise ValueError(str(error)) from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Subset
-from torch_geometric.transforms import BaseTransform, Compose
+from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, open_folder
@@ -27,9 +27,12 @@ from pyg_fsar.training import (
     fit,
     launch,
 )
-from pyg_fsar.transforms import MapJoints
+from pyg_fsar.transforms import AlignView, MapJoints, RandomRotate
 
 __all__ = ["TRAIN"]
+
+# Transforms of 3D clips only.
+IN_SPACE = (AlignView, RandomRotate)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -59,10 +62,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     model_options = ModelOptions.from_arguments(options)
     clips = open_folder(options.root, options, options.skeleton)
-    prepared = {
-        train: clip_transform(options.num_frames, train, options.motion_only)
-        for train in (True, False)
-    }
+    prepared = {train: _preparation(options, clips.skeleton.dims, train) for train in (True, False)}
     train, val, names = _splits(options, training, clips, prepared)
     fabric = launch(training)
     torch.manual_seed(training.seed)
@@ -82,7 +82,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     folder = options.out / "model"
     if fabric.is_global_zero:
         mapping = MapJoints(options.skeleton)
-        save_model(folder, model, Compose([mapping, *_steps(prepared[False])]))
+        save_model(folder, model, Compose([mapping, *prepared[False].transforms]))
     return {
         "model": str(folder),
         "epochs": len(history),
@@ -92,15 +92,17 @@ def _run(options: Namespace) -> dict[str, Any]:
     }
 
 
-def _steps(transform: BaseTransform) -> list[Any]:
-    return list(transform.transforms) if isinstance(transform, Compose) else [transform]
+def _preparation(options: Namespace, dims: int, train: bool) -> Compose:
+    """The usual preparation, less what needs a depth where clips have none."""
+    steps: Any = clip_transform(options.num_frames, train, options.motion_only)
+    return Compose([s for s in steps.transforms if dims == 3 or not isinstance(s, IN_SPACE)])
 
 
 def _splits(
     options: Namespace,
     training: TrainingOptions,
     clips: SkeletonFolder,
-    prepared: dict[bool, BaseTransform],
+    prepared: dict[bool, Compose],
 ) -> tuple[Subset, Subset, list[str]]:
     """Clips of training and validation classes, and the names of the latter."""
     if not 0 < options.val_fraction < 1:
