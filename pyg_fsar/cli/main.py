@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import warnings
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def run() -> None:
         try:
-            result = COMMANDS[options.command].run(options)
+            with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
+                result = COMMANDS[options.command].run(options)
         except (ValueError, FileNotFoundError, FileExistsError) as error:
             raise ValueError(_in_shell(str(error))) from error
         sys.stdout.write(show(result, options.json) + "\n")
