@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -68,7 +67,7 @@ def link(dataset: SkeletonDataset, files: Iterable[str], folder: Path) -> Path:
     for file, label in zip(files, dataset.labels.tolist(), strict=True):
         place = folder / dataset.class_names[label]
         place.mkdir(parents=True, exist_ok=True)
-        os.symlink(Path(dataset.root, file).resolve(), place / Path(file).name)
+        (place / Path(file).name).symlink_to(Path(dataset.root, file).resolve())
     return folder
 
 
@@ -100,8 +99,8 @@ def across(
     rng = np.random.default_rng(seed)
     assert support.y is not None and query.y is not None
     pools = [
-        [np.flatnonzero(part.y.numpy() == label) for label in range(int(part.y.max()) + 1)]
-        for part in (support, query)
+        [np.flatnonzero(y == label) for label in range(int(y.max()) + 1)]
+        for y in (support.y.numpy(), query.y.numpy())
     ]
     accuracies = []
     for _ in range(episodes):
