@@ -130,7 +130,7 @@ TRAIN = Command(
     "Train a model on a folder of clips; classes apart choose the best epoch.",
     (
         "pyg-fsar train my_clips/ --out runs/mine",
-        "pyg-fsar train my_clips/ --out runs/mine --matcher dastm --n-query 5 --epochs 20",
+        "pyg-fsar train my_clips/ --out runs/dastm --matcher dastm --n-query 5 --epochs 20",
     ),
     _add_arguments,
     _run,

@@ -47,6 +47,7 @@ def test_folder_of_clips(shell: Shell, tmp_path: Path) -> None:
     assert "04.bvh" in entry["reason"]
 
 
+@pytest.mark.filterwarnings("ignore:.* raw files or clips of .* were left out:UserWarning")
 def test_store_as_the_folder_it_was_made_from(
     shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

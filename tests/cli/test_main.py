@@ -68,7 +68,7 @@ MISTAKES = [
     ("train my_clips --out runs", "give a smaller --n-way, or more classes"),
     ("train my_clips --out runs --n-way 2 --val-fraction 2", "--val-fraction must lie between"),
     ("train my_clips --out runs --n-way 2 --n-query 9", "choose a smaller --k-shot or --n-query"),
-    ("train my_clips --out runs --blocks 3", "has blocks for num_blocks"),
+    ("train my_clips --out runs --n-way 2 --blocks 3", "has blocks for num_blocks"),
     ("evaluate my_clips", "choose a smaller --n-way"),
     ("evaluate my_clips --n-way 2", "choose a smaller --k-shot or --n-query"),
     ("evaluate my_clips --n-way 2 --model mine", "there is no model 'mine'; give body15, or"),
@@ -96,7 +96,7 @@ def test_mistakes_are_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_sample_folder("my_clips", "bvh")
+    write_sample_folder("my_clips", "bvh", ["bow", "hop", "kick", "wave"])
     write_sample_clip("new.bvh", "bvh", "bow", take=9)
     if " made" in line:
         main(["prepare", str(write_sample_folder("made", "bvh"))])
@@ -134,6 +134,7 @@ def test_long_lists_are_cut_for_people_only() -> None:
     assert json.loads(show({"skipped": rows}, as_json=True))["skipped"] == rows
 
 
+@pytest.mark.filterwarnings("always:.* raw files or clips of .* were left out:UserWarning")
 def test_warnings_are_one_line_in_the_words_of_the_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
