@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.formats import read_clip, recognise
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["add_folder_arguments", "open_folder", "read_clips"]
+__all__ = ["add_folder_arguments", "open_folder", "read_clips", "require_clips"]
 
 
 def add_folder_arguments(
@@ -64,6 +65,21 @@ def open_folder(
         num_workers=options.workers,
         force_reload=options.force,
     )
+
+
+def require_clips(clips: SkeletonFolder, k_shot: int, n_query: int) -> None:
+    """Refuse a folder with too few clips of a class for episodes, by the name of the class.
+
+    Raises:
+        ValueError: If there is such a class.
+    """
+    for label, count in Counter(clips.labels.tolist()).items():
+        if count < k_shot + n_query:
+            raise ValueError(
+                f"class {clips.class_names[label]} has {count} clips, but {k_shot} examples + "
+                f"{n_query} queries are asked for; give a smaller --k-shot or --n-query, more "
+                "clips, or leave the class out"
+            )
 
 
 def read_clips(paths: Iterable[Path], people: int) -> tuple[list[Path], list[SkeletonSequence]]:

@@ -39,6 +39,7 @@ IN_SHELL = {
     r"; or give asf=PATH": "",
     r"\b(split|skeleton)='": r"--\1='",
     r"\bpeople=(?=\d)": "--people=",
+    r"\bnum_blocks\b": "--blocks",
     r"\bn_way\b": "--n-way",
     r"\bk_shot\b": "--k-shot",
     r"\bn_query\b": "--n-query",

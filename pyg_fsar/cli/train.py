@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.folders import add_folder_arguments, open_folder
+from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
 from pyg_fsar.cli.models import save_model
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.training import (
@@ -62,6 +62,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     model_options = ModelOptions.from_arguments(options)
     clips = open_folder(options.root, options, options.skeleton)
+    require_clips(clips, training.k_shot, training.n_query)
     prepared = {train: _preparation(options, clips.skeleton.dims, train) for train in (True, False)}
     train, val, names = _splits(options, training, clips, prepared)
     fabric = launch(training)

@@ -19,6 +19,7 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Runs ``pyg-fsar`` with ``--json`` and gives what it printed."""
 
     def run(*words: object) -> Any:
+        capsys.readouterr()  # what was printed before
         main([*map(str, words), "--json"])
         return json.loads(capsys.readouterr().out)
 
@@ -30,6 +31,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs ``pyg-fsar``, which must refuse in one line with status 2, and gives the line."""
 
     def run(*words: object) -> str:
+        capsys.readouterr()  # what was printed before
         with pytest.raises(SystemExit) as exit:
             main(list(map(str, words)))
         captured = capsys.readouterr()

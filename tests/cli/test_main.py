@@ -67,10 +67,14 @@ MISTAKES = [
     ("train my_clips", "the following arguments are required: --out"),
     ("train my_clips --out runs", "give a smaller --n-way, or more classes"),
     ("train my_clips --out runs --n-way 2 --val-fraction 2", "--val-fraction must lie between"),
-    ("train my_clips --out runs --n-way 2 --n-query 9", "choose a smaller --k-shot or --n-query"),
-    ("train my_clips --out runs --n-way 2 --blocks 3", "has blocks for num_blocks"),
+    (
+        "train my_clips --out runs --n-way 2 --n-query 9",
+        "class bow has 2 clips, but 1 examples + 9",
+    ),
+    ("train my_clips --out runs --n-way 2 --blocks 3", "--blocks must be one of 2, 4, 7, 10"),
     ("evaluate my_clips", "choose a smaller --n-way"),
-    ("evaluate my_clips --n-way 2", "choose a smaller --k-shot or --n-query"),
+    ("evaluate my_clips --n-way 2", "class bow has 2 clips, but 1 examples + 5 queries"),
+    ("evaluate my_clips --n-way 2 --n-query 1 --episodes 0", "--episodes must be at least 1"),
     ("evaluate my_clips --n-way 2 --model mine", "there is no model 'mine'; give body15, or"),
     ("evaluate my_clips --n-way 2 --model empty", "it has no preparation.json; give one"),
     ("classify my_clips missing.bvh", "there is no file or folder missing.bvh"),
@@ -114,7 +118,6 @@ def test_mistakes_of_the_program_keep_their_traceback(monkeypatch: pytest.Monkey
         main(["info", str(Path.cwd())])
 
 
-@pytest.mark.slow
 def test_module_is_the_program(tmp_path: Path) -> None:
     path = write_sample_clip(tmp_path / "a.bvh", "bvh", "bow")
     run = [sys.executable, "-m", "pyg_fsar.cli", "info", str(path), "--json"]
