@@ -235,7 +235,7 @@ def shown(text: str) -> str:
 
 def expanded(word: str) -> list[str]:
     """What a shell makes of a word of a command."""
-    return sorted(map(str, Path().glob(word))) if "*" in word else [word]
+    return sorted(map(str, Path().glob(word))) or [word] if "/*" in word else [word]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> dict[str, Any]:
     model, transform = load_model(options.model)
     clips = open_folder(options.root, options, layout_of(transform), transform)
-    require_clips(clips, options.k_shot, options.n_query)
+    require_clips(clips, options.n_way, options.k_shot, options.n_query)
     result = evaluate(
         model, clips, options.n_way, options.k_shot, options.n_query, options.episodes,
         seed=options.seed,

@@ -67,13 +67,19 @@ def open_folder(
     )
 
 
-def require_clips(clips: SkeletonFolder, k_shot: int, n_query: int) -> None:
-    """Refuse a folder with too few clips of a class for episodes, by the name of the class.
+def require_clips(clips: SkeletonFolder, n_way: int, k_shot: int, n_query: int) -> None:
+    """Refuse a folder with too few clips for such episodes, by the names of its classes.
 
     Raises:
-        ValueError: If there is such a class.
+        ValueError: If there are too few classes, or too few clips of one.
     """
-    for label, count in Counter(clips.labels.tolist()).items():
+    counts = Counter(clips.labels.tolist())
+    if len(counts) < n_way:
+        raise ValueError(
+            f"{clips.root} has {len(counts)} classes, but {n_way}-way episodes need {n_way}; give "
+            "a smaller --n-way, or more classes"
+        )
+    for label, count in counts.items():
         if count < k_shot + n_query:
             raise ValueError(
                 f"class {clips.class_names[label]} has {count} clips, but {k_shot} examples + "

@@ -62,9 +62,9 @@ def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     model_options = ModelOptions.from_arguments(options)
     clips = open_folder(options.root, options, options.skeleton)
-    require_clips(clips, training.k_shot, training.n_query)
     prepared = {train: _preparation(options, clips.skeleton.dims, train) for train in (True, False)}
     train, val, names = _splits(options, training, clips, prepared)
+    require_clips(clips, training.n_way, training.k_shot, training.n_query)
     fabric = launch(training)
     torch.manual_seed(training.seed)
     model = build_model(model_options, clips.skeleton, channels_of(val))

@@ -69,10 +69,13 @@ MISTAKES = [
     ("train my_clips --out runs --n-way 2 --val-fraction 2", "--val-fraction must lie between"),
     (
         "train my_clips --out runs --n-way 2 --n-query 9",
-        "class bow has 2 clips, but 1 examples + 9",
+        "bow has 2 clips, but 1 examples + 9",
     ),
-    ("train my_clips --out runs --n-way 2 --blocks 3", "--blocks must be one of 2, 4, 7, 10"),
-    ("evaluate my_clips", "choose a smaller --n-way"),
+    (
+        "train my_clips --out runs --n-way 2 --n-query 1 --blocks 3",
+        "--blocks must be one of 2, 4, 7, 10",
+    ),
+    ("evaluate my_clips", "has 4 classes, but 5-way episodes need 5; give a smaller --n-way"),
     ("evaluate my_clips --n-way 2", "class bow has 2 clips, but 1 examples + 5 queries"),
     ("evaluate my_clips --n-way 2 --n-query 1 --episodes 0", "--episodes must be at least 1"),
     ("evaluate my_clips --n-way 2 --model mine", "there is no model 'mine'; give body15, or"),
