@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.folders import add_folder_arguments, read_clips
-from pyg_fsar.cli.models import add_model_argument, fitted_classifier, saved_classifier
+from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
+from pyg_fsar.cli.models import (
+    add_model_argument,
+    fitted_classifier,
+    layout_of,
+    saved_classifier,
+)
 
 __all__ = ["CLASSIFY"]
 
@@ -28,16 +33,17 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> list[dict[str, Any]]:
     if options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
-    paths, clips = read_clips(options.clips, options.people)
+    clips = read_clips(options.clips, options.people)
     classifier = saved_classifier(options.examples, options)
     if classifier is None:
         classifier, _ = fitted_classifier(options.examples, options)
-    probabilities = classifier.predict_proba(clips)
+    layout = layout_of(classifier.transform)
+    probabilities = classifier.predict_proba(mapped(clips, options, layout))
     if options.save is not None:
         classifier.save(options.save)
     names = classifier.classes_.tolist()
     rows = []
-    for path, row in zip(paths, probabilities.tolist(), strict=True):
+    for path, row in zip(clips, probabilities.tolist(), strict=True):
         order = sorted(range(len(names)), key=lambda n: -row[n])
         rows.append({
             "clip": str(path),

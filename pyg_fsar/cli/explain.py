@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.folders import add_folder_arguments, read_clips
-from pyg_fsar.cli.models import add_model_argument, fitted_classifier
+from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
+from pyg_fsar.cli.models import add_model_argument, fitted_classifier, layout_of
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import MapJoints
 
 __all__ = ["EXPLAIN"]
 
@@ -24,20 +23,22 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    paths, clips = read_clips([options.clip], options.people)
+    clips = read_clips([options.clip], options.people)
     if len(clips) > 1:
-        raise ValueError(f"{options.clip} holds {len(clips)} clips; give one, such as {paths[0]}")
+        raise ValueError(
+            f"{options.clip} holds {len(clips)} clips; give one, as {next(iter(clips))}"
+        )
     classifier, examples = fitted_classifier(options.examples, options)
-    why = classifier.explain(clips[0], options.label)
+    (clip,) = mapped(clips, options, layout_of(classifier.transform))
+    why = classifier.explain(clip, options.label)
     joints = Skeleton.get(classifier.skeleton_).joints
     evidence = dict(zip(joints, map(float, why.joint_evidence), strict=True))
     strongest = sorted(evidence, key=lambda name: -abs(evidence[name]))
     if options.picture is not None:
         from pyg_fsar.visualization import plot_alignment
 
-        body = MapJoints(examples.skeleton)(clips[0])
         figure = plot_alignment(
-            why.alignment.cost, why.alignment.weights, body, examples[why.support]
+            why.alignment.cost, why.alignment.weights, clip, examples[why.support]
         )
         options.picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.picture, dpi=150, bbox_inches="tight")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.formats import read_clip, recognise
 from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.transforms import MapJoints
 
-__all__ = ["add_folder_arguments", "open_folder", "read_clips", "require_clips"]
+__all__ = ["add_folder_arguments", "mapped", "open_folder", "read_clips", "require_clips"]
 
 
 def add_folder_arguments(
@@ -31,12 +32,30 @@ def add_folder_arguments(
         "--people", type=int, default=1,
         help="bodies to keep of each clip, those that move most (default: 1)",
     )  # fmt: skip
+    group.add_argument(
+        "--joint", action="append", default=[], metavar="NAME=JOINT",
+        help="what a joint of an unknown name is, such as Bone.003=left_wrist; may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--ignore-unknown", action="store_true", help="do without joints of unknown names"
+    )
     group.add_argument("--split", help="subfolder in which the classes are, such as train")
     group.add_argument(
         "--store", type=Path, help="folder of the store of clips read (default: in it, processed)"
     )
     group.add_argument("--workers", type=int, help="processes that read (default: one a core)")
     group.add_argument("--force", action="store_true", help="read all files anew")
+
+
+def mapping_of(options: Namespace, skeleton: str | Skeleton) -> MapJoints:
+    """What takes clips to a layout, by the arguments of :func:`add_folder_arguments`."""
+    names = {}
+    for text in options.joint:
+        name, equals, joint = text.rpartition("=")
+        if not (name and equals and joint):
+            raise ValueError(f"--joint takes NAME=JOINT, such as Bone.003=left_wrist, not '{text}'")
+        names[name] = joint
+    return MapJoints(skeleton, names, "ignore" if options.ignore_unknown else "error")
 
 
 def open_folder(
@@ -57,7 +76,7 @@ def open_folder(
         raise ValueError(f"--workers must not be negative, got {options.workers}")
     return SkeletonFolder(
         root,
-        skeleton=skeleton,
+        skeleton=mapping_of(options, skeleton),
         split=options.split,
         people=options.people,
         transform=transform,
@@ -88,8 +107,8 @@ def require_clips(clips: SkeletonFolder, n_way: int, k_shot: int, n_query: int) 
             )
 
 
-def read_clips(paths: Iterable[Path], people: int) -> tuple[list[Path], list[SkeletonSequence]]:
-    """Clips in files, in folders of one file per frame, and in folders of such; with their paths.
+def read_clips(paths: Iterable[Path], people: int) -> dict[Path, SkeletonSequence]:
+    """Clips in files, in folders of one file per frame, and in folders of such; by their paths.
 
     Files that go with clips and are none, such as ``.asf`` beside ``.amc``, are passed over.
 
@@ -100,7 +119,24 @@ def read_clips(paths: Iterable[Path], people: int) -> tuple[list[Path], list[Ske
     found = [file for path in paths for file in _clips_at(path)]
     if not found:
         raise FileNotFoundError("no clip is among the files given; give files such as new/01.bvh")
-    return found, [read_clip(path, people=people) for path in found]
+    return {path: read_clip(path, people=people) for path in found}
+
+
+def mapped(
+    clips: Mapping[Path, SkeletonSequence], options: Namespace, skeleton: Skeleton
+) -> list[SkeletonSequence]:
+    """Clips in the layout of the examples.
+
+    Raises:
+        ValueError: If a clip has not the joints; its path is named.
+    """
+    mapping, result = mapping_of(options, skeleton), []
+    for path, clip in clips.items():
+        try:
+            result.append(mapping(clip))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return result
 
 
 def _clips_at(path: Path) -> list[Path]:

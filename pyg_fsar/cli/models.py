@@ -7,7 +7,9 @@ both, and ``preparation.json`` has the checksums of all.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch_geometric.transforms import BaseTransform, Compose
 
@@ -108,7 +110,7 @@ def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
         raise ValueError(str(error)) from error
 
 
-def layout_of(transform: BaseTransform) -> Skeleton:
+def layout_of(transform: Callable[..., Any] | None) -> Skeleton:
     """The layout that a preparation takes clips to: to read a folder in it keeps every joint that
     the model sees.
     """

@@ -29,7 +29,8 @@ class SkeletonFolder(SkeletonDataset):
     Args:
         root: Folder with one subfolder per class. It has to stay, as it tells the classes.
         skeleton: Layout to take all clips to by :class:`~pyg_fsar.transforms.MapJoints`, such as
-            ``"body15"`` for files of several formats; 2D clips come in the 2D form of it. By
+            ``"body15"`` for files of several formats; 2D clips come in the 2D form of it. A
+            :class:`~pyg_fsar.transforms.MapJoints` for files with joints of unknown names. By
             default the clips must be of one layout, which is kept.
         split: Subfolder of ``root`` in which the classes are, such as ``"train"`` for
             ``root/train/wave/01.bvh``; None if they are in ``root`` itself.
@@ -47,7 +48,7 @@ class SkeletonFolder(SkeletonDataset):
     def __init__(
         self,
         root: str | Path,
-        skeleton: str | Skeleton | None = None,
+        skeleton: str | Skeleton | MapJoints | None = None,
         split: str | None = None,
         people: int = 1,
         transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
@@ -56,7 +57,8 @@ class SkeletonFolder(SkeletonDataset):
         force_reload: bool = False,
     ) -> None:
         self.root, self.split, self.people = str(root), split, people
-        self.mapping = None if skeleton is None else MapJoints(skeleton)
+        is_mapping = skeleton is None or isinstance(skeleton, MapJoints)
+        self.mapping = skeleton if is_mapping else MapJoints(skeleton)
         files = self.raw_files()
         names = list(dict.fromkeys(Path(file).parent.name for file in files))
         layout = self._layout_of_first(files)
@@ -68,7 +70,12 @@ class SkeletonFolder(SkeletonDataset):
             processed_dir=processed_dir,
             num_workers=num_workers,
             force_reload=force_reload,
-            settings={"classes": names, "people": people, "layout": repr(layout)},
+            settings={
+                "classes": names,
+                "people": people,
+                "layout": repr(layout),
+                "mapping": repr(self.mapping),
+            },
         )
 
     @property
