@@ -57,8 +57,9 @@ class SkeletonFolder(SkeletonDataset):
         force_reload: bool = False,
     ) -> None:
         self.root, self.split, self.people = str(root), split, people
-        is_mapping = skeleton is None or isinstance(skeleton, MapJoints)
-        self.mapping = skeleton if is_mapping else MapJoints(skeleton)
+        if skeleton is not None and not isinstance(skeleton, MapJoints):
+            skeleton = MapJoints(skeleton)
+        self.mapping = skeleton
         files = self.raw_files()
         names = list(dict.fromkeys(Path(file).parent.name for file in files))
         layout = self._layout_of_first(files)

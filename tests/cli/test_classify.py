@@ -68,16 +68,16 @@ def test_joints_of_unknown_names(shell: Shell, refused: Callable[..., str], tmp_
     path = write_sample_clip(tmp_path / "new.bvh", "bvh", "kick", take=7)
     expected = shell("classify", examples, path)
     odd = tmp_path / "odd.bvh"
-    odd.write_text(path.read_text().replace("left_wrist", "Bone.003"))
+    odd.write_text(path.read_text().replace("left_knee", "Bone.003"))
     message = refused("classify", examples, odd)
     assert str(odd) in message
     assert "Bone.003" in message and "--joint NAME=left_knee, or pass --ignore-unknown" in message
     # The store of the examples was made with other names, but theirs are known.
-    named = shell("classify", examples, odd, "--joint", "Bone.003=left_wrist", "--force")
+    named = shell("classify", examples, odd, "--joint", "Bone.003=left_knee", "--force")
     assert named[0]["probabilities"] == expected[0]["probabilities"]
     without = shell("classify", examples, odd, "--ignore-unknown", "--force")
     assert without[0]["probabilities"] != expected[0]["probabilities"]
-    assert "takes NAME=JOINT" in refused("classify", examples, odd, "--joint", "left_wrist")
+    assert "takes NAME=JOINT" in refused("classify", examples, odd, "--joint", "left_knee")
     unknown = refused("classify", examples, odd, "--joint", "Bone.003=tail")
     assert "tail" in unknown and "--joint" in unknown
 
