@@ -74,7 +74,7 @@ def open_folder(
     """
     if options.workers is not None and options.workers < 0:
         raise ValueError(f"--workers must not be negative, got {options.workers}")
-    return SkeletonFolder(
+    clips = SkeletonFolder(
         root,
         skeleton=mapping_of(options, skeleton),
         split=options.split,
@@ -84,6 +84,12 @@ def open_folder(
         num_workers=options.workers,
         force_reload=options.force,
     )
+    if int(clips.store.offsets[-1]) == int(clips.store.num_bodies.sum()):
+        raise ValueError(
+            f"every clip in {root} has one frame only; put the files of the frames of each clip "
+            "into a folder of their own, as wave/01/, and pass --force"
+        )
+    return clips
 
 
 def require_clips(clips: SkeletonFolder, n_way: int, k_shot: int, n_query: int) -> None:

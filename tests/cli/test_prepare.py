@@ -41,6 +41,14 @@ def test_changed_files_are_read_with_force(
     assert shell("prepare", tmp_path, "--force")["clips"] == 8
 
 
+def test_frames_that_lie_about_are_no_clips(refused: Callable[..., str], tmp_path: Path) -> None:
+    write_sample_folder(tmp_path, "openpose", ["bow"], clips=1)
+    for frame in (tmp_path / "bow" / "01").iterdir():
+        frame.rename(tmp_path / "bow" / frame.name)
+    (tmp_path / "bow" / "01").rmdir()
+    assert "into a folder of their own, as wave/01/" in refused("prepare", tmp_path)
+
+
 def _killed_at(root: str, number: int) -> None:
     read, count = SkeletonFolder.read_raw, 0
 
