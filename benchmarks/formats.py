@@ -15,6 +15,9 @@ from pathlib import Path
 
 from pyg_fsar.formats import read_clip
 from pyg_fsar.testing import SAMPLES, SampleFile, sample_bodies
+from pyg_fsar.testing.motion_samples import MOTION_SAMPLES
+
+EVERY_SAMPLE = {**SAMPLES, **MOTION_SAMPLES}
 
 
 def write_clips(sample: SampleFile, folder: Path, count: int, num_frames: int) -> list[Path]:
@@ -39,12 +42,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2000, help="number of clips of each format")
     parser.add_argument("--frames", type=int, default=100, help="frames of each clip")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--formats", nargs="*", default=list(SAMPLES), help="which samples")
+    parser.add_argument("--formats", nargs="*", default=list(EVERY_SAMPLE), help="which samples")
     args = parser.parse_args()
     print(f"{args.clips} clips of {args.frames} frames, {args.workers} processes")
     for name in args.formats:
         with tempfile.TemporaryDirectory() as folder:
-            paths = write_clips(SAMPLES[name], Path(folder), args.clips, args.frames)
+            paths = write_clips(EVERY_SAMPLE[name], Path(folder), args.clips, args.frames)
             with ProcessPoolExecutor(args.workers) as pool:
                 list(pool.map(read_all, [paths[:1]] * args.workers))  # start the processes
                 start = time.perf_counter()

@@ -23,6 +23,7 @@ import torch_geometric
 
 import pyg_fsar
 from pyg_fsar import FewShotModel, Skeleton
+from pyg_fsar.cli import main as pyg_fsar_command
 from pyg_fsar.data import Episode
 from pyg_fsar.datasets import (
     HDM05,
@@ -225,6 +226,37 @@ def test_commands_exist(page: Path) -> None:
                 assert (ROOT / scripts[0]).is_file(), line
             if scripts and scripts[0].startswith("examples/"):
                 load_script(ROOT / scripts[0]).parse(words[words.index(scripts[0]) + 1 :])
+
+
+def shown(text: str) -> str:
+    """Output as far as it is the same in every run: without numbers and blanks."""
+    return re.sub(r"[\d.]+|[ -]{2,}", " ", text)
+
+
+def expanded(word: str) -> list[str]:
+    """What a shell makes of a word of a command."""
+    return sorted(map(str, Path().glob(word))) or [word] if "/*" in word else [word]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "$ pyg-fsar" in page.read_text()], ids=lambda page: page.name
+)
+def test_commands_of_pyg_fsar_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One after the other, with the lines of Python between them; output shown is what comes."""
+    monkeypatch.chdir(tmp_path)
+    for _, block in blocks(page, "console"):
+        for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, output = command.partition("\n")
+            program, *words = (w for word in shlex.split(line) for w in expanded(word))
+            capsys.readouterr()
+            if program == "pyg-fsar":
+                pyg_fsar_command(words)
+                if output.strip():
+                    assert shown(capsys.readouterr().out).split() == shown(output).split(), line
+            elif (program, words[0]) == ("python", "-c"):
+                exec(words[1], {})
 
 
 def test_results_of_the_readme_are_those_of_the_pages() -> None:

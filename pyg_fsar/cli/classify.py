@@ -6,15 +6,25 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from pyg_fsar.cli.clips import add_model_argument, fitted_classifier, read
 from pyg_fsar.cli.command import Command
+from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
+from pyg_fsar.cli.models import (
+    add_model_argument,
+    fitted_classifier,
+    layout_of,
+    saved_classifier,
+)
 
 __all__ = ["CLASSIFY"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("examples", type=Path, help="folder with one subfolder per class")
-    parser.add_argument("clips", type=Path, nargs="+", help="files to name")
+    add_folder_arguments(
+        parser, "examples", "folder with one subfolder per class, or one of --save"
+    )
+    parser.add_argument(
+        "clips", type=Path, nargs="+", help="files, folders of frames, or folders of clips to name"
+    )
     parser.add_argument("--top", type=int, default=3, help="classes to list for each clip")
     parser.add_argument("--save", type=Path, help="folder to save the fitted classifier in")
     add_model_argument(parser)
@@ -23,19 +33,23 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> list[dict[str, Any]]:
     if options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
-    classifier, _ = fitted_classifier(options.examples, options.model)
-    probabilities = classifier.predict_proba([read(path) for path in options.clips])
+    clips = read_clips(options.clips, options.people)
+    classifier = saved_classifier(options.examples, options)
+    if classifier is None:
+        classifier, _ = fitted_classifier(options.examples, options)
+    layout = layout_of(classifier.transform)
+    probabilities = classifier.predict_proba(mapped(clips, options, layout))
     if options.save is not None:
         classifier.save(options.save)
+    names = classifier.classes_.tolist()
     rows = []
-    for path, row in zip(options.clips, probabilities, strict=True):
-        order = row.argsort()[::-1][: options.top]
-        runners_up = [f"{classifier.classes_[n]} {row[n]:.3f}" for n in order[1:]]
+    for path, row in zip(clips, probabilities.tolist(), strict=True):
+        order = sorted(range(len(names)), key=lambda n: -row[n])
         rows.append({
             "clip": str(path),
-            "label": str(classifier.classes_[order[0]]),
-            "probability": round(float(row[order[0]]), 3),
-            "then": ", ".join(runners_up),
+            "label": names[order[0]],
+            "probability": round(row[order[0]], 4),
+            "probabilities": {names[n]: round(row[n], 4) for n in order[: options.top]},
         })  # fmt: skip
     return rows
 
@@ -43,8 +57,9 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
 CLASSIFY = Command(
     "Name clips by a few examples of each class.",
     (
-        "pyg-fsar classify my_clips/ new/recording.bvh",
-        "pyg-fsar classify my_clips/ new/*.json --json --top 1",
+        "pyg-fsar classify my_clips/ new/01.bvh",
+        "pyg-fsar classify my_clips/ new/*.bvh --top 1 --save runs/names --json",
+        "pyg-fsar classify runs/names new/",
     ),
     _add_arguments,
     _run,

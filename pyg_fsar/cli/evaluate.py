@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any
 
-from pyg_fsar.cli.clips import add_model_argument, examples_of, model_and_transform
 from pyg_fsar.cli.command import Command
+from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
+from pyg_fsar.cli.models import add_model_argument, layout_of, load_model
 from pyg_fsar.training import evaluate
 
 __all__ = ["EVALUATE"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with one subfolder per class")
+    add_folder_arguments(parser)
     parser.add_argument("--n-way", type=int, default=5, help="classes of an episode (default: 5)")
     parser.add_argument("--k-shot", type=int, default=1, help="examples per class (default: 1)")
     parser.add_argument("--n-query", type=int, default=5, help="queries per class (default: 5)")
@@ -24,18 +24,19 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    model, transform = model_and_transform(options.model)
-    clips = examples_of(options.root)
-    clips.transform = transform
+    model, transform = load_model(options.model)
+    clips = open_folder(options.root, options, layout_of(transform), transform)
+    require_clips(clips, options.n_way, options.k_shot, options.n_query)
     result = evaluate(
         model, clips, options.n_way, options.k_shot, options.n_query, options.episodes,
         seed=options.seed,
     )  # fmt: skip
     return {
         "accuracy": result.accuracy,
-        "95 % interval": result.interval,
+        "interval_95": result.interval,
         "episodes": len(result.accuracies),
-        "accuracy of classes": {
+        "clips": len(clips),
+        "accuracy_of_classes": {
             clips.class_names[label]: value for label, value in result.class_accuracy.items()
         },
     }

@@ -6,25 +6,30 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from pyg_fsar.cli.clips import add_model_argument, fitted_classifier, read
 from pyg_fsar.cli.command import Command
+from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
+from pyg_fsar.cli.models import add_model_argument, fitted_classifier, layout_of
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import MapJoints
 
 __all__ = ["EXPLAIN"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("examples", type=Path, help="folder with one subfolder per class")
-    parser.add_argument("clip", type=Path, help="file to explain")
+    add_folder_arguments(parser, "examples")
+    parser.add_argument("clip", type=Path, help="file, or folder of frames, to explain")
     parser.add_argument("--label", help="explain this class instead of the most probable one")
     parser.add_argument("--picture", type=Path, help="draw the alignment into this PNG file")
     add_model_argument(parser)
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    classifier, examples = fitted_classifier(options.examples, options.model)
-    clip = read(options.clip)
+    clips = read_clips([options.clip], options.people)
+    if len(clips) > 1:
+        raise ValueError(
+            f"{options.clip} holds {len(clips)} clips; give one, as {next(iter(clips))}"
+        )
+    classifier, examples = fitted_classifier(options.examples, options)
+    (clip,) = mapped(clips, options, layout_of(classifier.transform))
     why = classifier.explain(clip, options.label)
     joints = Skeleton.get(classifier.skeleton_).joints
     evidence = dict(zip(joints, map(float, why.joint_evidence), strict=True))
@@ -32,26 +37,25 @@ def _run(options: Namespace) -> dict[str, Any]:
     if options.picture is not None:
         from pyg_fsar.visualization import plot_alignment
 
-        body = MapJoints(examples.skeleton)(clip)
         figure = plot_alignment(
-            why.alignment.cost, why.alignment.weights, body, examples[why.support]
+            why.alignment.cost, why.alignment.weights, clip, examples[why.support]
         )
+        options.picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.picture, dpi=150, bbox_inches="tight")
+    names = classifier.classes_.tolist()
     return {
         "label": why.label,
-        "probabilities": {
-            str(name): float(p)
-            for name, p in zip(classifier.classes_, why.probabilities, strict=True)
-        },
-        "nearest example": examples.names[why.support],
+        "prediction": why.prediction,
+        "probabilities": dict(zip(names, map(float, why.probabilities), strict=True)),
+        "nearest_example": examples.names[why.support],
         "distance": float(why.alignment.distance),
-        "evidence of joints": {name: evidence[name] for name in strongest},
+        "evidence_of_joints": {name: evidence[name] for name in strongest},
     }
 
 
 EXPLAIN = Command(
     "Tell which example a clip resembles, and which joints count.",
-    ("pyg-fsar explain my_clips/ new/recording.bvh --picture why.png",),
+    ("pyg-fsar explain my_clips/ new/01.bvh --picture why.png",),
     _add_arguments,
     _run,
 )

@@ -5,40 +5,52 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
+from tqdm import tqdm
+
 from pyg_fsar.cli.command import Command
-from pyg_fsar.datasets import SkeletonFolder
+from pyg_fsar.cli.models import CLASSIFIER, PREPARATION, load_model
+from pyg_fsar.datasets import SkeletonFolder, SkeletonStore
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.formats import read_clip, recognise
+from pyg_fsar.transforms import MapJoints
 
 __all__ = ["INFO"]
 
-MOST_SKIPPED = 20
-
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="a clip, a folder of clips, or a model")
+    parser.add_argument("path", type=Path, help="a clip, a folder of clips, a store or a model")
+    parser.add_argument("--format", help="take a clip for one of this format, to see what is wrong")
 
 
 def _run(options: Namespace) -> dict[str, Any]:
     path: Path = options.path
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}")
-    if path.is_file():
-        return _clip(path)
+    if path.is_file() or options.format is not None:
+        return _clip(path, options.format)
     if (path / "config.json").is_file():
         return _model(path)
+    if stores := _stores(path):
+        if len(stores) > 1:
+            raise ValueError(f"{path} holds several stores; give one of {', '.join(stores)}")
+        return _store(Path(stores[0]))
     try:
         recognise(path)
-    except ValueError:
+    except ValueError as error:
+        if not any(child.is_dir() for child in path.iterdir()):
+            raise ValueError(f"{error}. Nor is it a folder with one subfolder per class") from error
         return _folder(path)
-    return _clip(path)
+    return _clip(path, None)
 
 
-def _clip(path: Path) -> dict[str, Any]:
-    people = read_clip(path, people="all")
+def _clip(path: Path, form: str | None) -> dict[str, Any]:
+    people = read_clip(path, form, people="all")
     clip = people[0]
     return {
         "kind": "clip",
@@ -48,41 +60,100 @@ def _clip(path: Path) -> dict[str, Any]:
         "layout": clip.skeleton,
         "joints": clip.x.size(1),
         "channels": clip.x.size(2),
-        "frame rate": clip.get("fps"),
+        "frame_rate": clip.get("fps"),
     }
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    clips = SkeletonFolder(path, skeleton="body15")
-    lengths = sorted(clip.num_frames for clip in clips)
-    counts = Counter(clips.class_names[int(label)] for label in clips.labels)
-    skipped = [list(entry) for entry in clips.skipped]
-    shown = skipped[:MOST_SKIPPED]
-    if len(skipped) > len(shown):
-        shown.append(["and", f"{len(skipped) - len(shown)} more"])
+    """Every clip is read, and nothing is written."""
+    mapping = MapJoints("body15")
+    clips, classes, skipped = [], [], []
+    for file in tqdm(SkeletonFolder.list_files(path), desc="Reading", unit="file", leave=False):
+        try:
+            people = read_clip(path / file, people="all")
+            mapping(people[0])
+        except (ValueError, OSError) as error:
+            skipped.append({"file": file, "reason": str(error)})
+            continue
+        clips.append((people[0], len(people)))
+        classes.append(Path(file).parent.name)
+    if not clips:
+        raise ValueError(
+            f"none of {len(skipped)} files in {path} can be used, the first being "
+            f"{skipped[0]['file']}: {skipped[0]['reason']:.250}"
+        )
+    rates = [float(clip.fps) for clip, _ in clips if "fps" in clip]
     return {
         "kind": "folder of clips",
-        "classes": dict(counts),
         "clips": len(clips),
-        "formats": dict(Counter(clip.format for clip in clips)),
-        "frames": {"least": lengths[0], "median": lengths[len(lengths) // 2], "most": lengths[-1]},
-        "bodies": sorted({int(clip.num_bodies) for clip in clips}),
-        "layout": clips.skeleton.name,
-        "skipped": shown,
+        "classes": dict(Counter(classes)),
+        "formats": dict(Counter(clip.format for clip, _ in clips)),
+        "layouts": dict(Counter(clip.skeleton for clip, _ in clips)),
+        "frames": _range(clip.num_frames for clip, _ in clips),
+        "bodies": _counts(number for _, number in clips),
+        "frame_rate": median(rates) if rates else None,
+        "skipped": skipped,
     }
 
 
+def _stores(path: Path) -> list[str]:
+    """A store, or the stores in a folder ``processed``."""
+    folders = [path, *sorted(path.iterdir())]
+    return [str(folder) for folder in folders if (folder / "frames.f32").is_file()]
+
+
+def _store(path: Path) -> dict[str, Any]:
+    store = SkeletonStore.open(path)
+    names = store.info.get("class_names") or []
+    by_label: dict[int, str] = dict(enumerate(names)) if isinstance(names, list) else names
+    labels = Counter(store.labels.tolist())
+    rates = store.metadata.get("fps", np.empty(0))
+    rates = rates[np.isfinite(rates)]
+    formats = store.metadata.get("format", np.empty(0, dtype=str))
+    frames = np.diff(store.offsets) // store.num_bodies
+    return {
+        "kind": "store",
+        "dataset": store.info.get("dataset"),
+        "clips": len(store),
+        "classes": {str(by_label.get(label, label)): labels[label] for label in sorted(labels)},
+        "formats": dict(Counter(formats.tolist())),
+        "layout": store.info.get("skeleton"),
+        "joints": store.frames.shape[1],
+        "channels": store.frames.shape[2],
+        "frames": _range(frames.tolist()),
+        "bodies": _counts(store.num_bodies.tolist()),
+        "frame_rate": float(np.median(rates)) if len(rates) else None,
+        "skipped": [{"file": file, "reason": reason} for file, reason in store.skipped],
+    }
+
+
+def _range(lengths: Iterable[int]) -> dict[str, int]:
+    ordered = sorted(lengths)
+    return {"least": ordered[0], "median": ordered[len(ordered) // 2], "most": ordered[-1]}
+
+
+def _counts(bodies: Iterable[int]) -> dict[str, int]:
+    """How many clips have how many bodies; names, as JSON has them."""
+    return {str(number): count for number, count in sorted(Counter(bodies).items())}
+
+
 def _model(path: Path) -> dict[str, Any]:
-    model = FewShotModel.from_pretrained(path)
+    preparation = None
+    if (path / PREPARATION).is_file():
+        model, preparation = load_model(path)
+    else:
+        model = FewShotModel.from_pretrained(path)
     encoder: Any = model.encoder
-    found = {
+    found: dict[str, Any] = {
         "kind": "model",
         "encoder": type(encoder).__name__,
         "layout": getattr(getattr(encoder, "skeleton", None), "name", "any"),
         "matcher": type(model.matcher).__name__,
         "parameters": sum(weight.numel() for weight in model.parameters()),
     }
-    classifier = path / "classifier.json"
+    if preparation is not None:
+        found["preparation"] = " ".join(repr(preparation).split())
+    classifier = path / CLASSIFIER
     if classifier.is_file():
         found["kind"] = "classifier"
         found["classes"] = json.loads(classifier.read_text(encoding="utf-8"))["classes"]
@@ -90,8 +161,13 @@ def _model(path: Path) -> dict[str, Any]:
 
 
 INFO = Command(
-    "Tell what a clip, a folder of clips or a model is.",
-    ("pyg-fsar info recording.bvh", "pyg-fsar info my_clips/", "pyg-fsar info runs/model --json"),
+    "Tell what a clip, a folder of clips, a store or a model is.",
+    (
+        "pyg-fsar info new/01.bvh",
+        "pyg-fsar info my_clips/",
+        "pyg-fsar info my_clips/processed",
+        "pyg-fsar info runs/mine/model --json",
+    ),
     _add_arguments,
     _run,
 )

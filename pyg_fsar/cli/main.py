@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pyg_fsar.cli.classify import CLASSIFY
 from pyg_fsar.cli.command import Command, show
@@ -27,6 +31,34 @@ COMMANDS: dict[str, Command] = {
     "explain": EXPLAIN,
 }
 
+# Cures as messages of the package name them, in Python, and what they are on the command line.
+IN_SHELL = {
+    r"force_reload=True": "--force",
+    r"another processed_dir": "another --store",
+    r"name it by format=\.\.\.": "use `pyg-fsar info PATH --format NAME`",
+    r"; or give asf=PATH": "",
+    r"\b(split|skeleton)='": r"--\1='",
+    r"\bpeople=(?=\d)": "--people=",
+    r"\bnames=\{'\.\.\.': 'left_knee'\}": "--joint NAME=left_knee",
+    r"\bnames=\.\.\.": "--joint NAME=left_knee",
+    r"\bnames=\{\.\.\.\} has": "--joint names",
+    r"\bunknown='ignore'": "--ignore-unknown",
+    r"\bnum_blocks\b": "--blocks",
+    r"\bn_way\b": "--n-way",
+    r"\bk_shot\b": "--k-shot",
+    r"\bn_query\b": "--n-query",
+    r"\bnum_episodes\b": "--episodes",
+}
+
+INTERRUPTED = 130  # as shells count signals
+
+
+class _Parser(ArgumentParser):
+    """Reports a wrong argument in one line, as everything else that the user can mend."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``pyg-fsar``.
@@ -37,9 +69,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With status 2 and one line on stderr for what the user can mend.
     """
-    parser = ArgumentParser(
-        "pyg-fsar", description="Few-shot action recognition on human skeletons."
-    )
+    options = _parser().parse_args(arguments)
+
+    def run() -> None:
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
+                result = COMMANDS[options.command].run(options)
+        except (ValueError, FileNotFoundError, FileExistsError) as error:
+            raise ValueError(_in_shell(str(error))) from error
+        sys.stdout.write(show(result, options.json) + "\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            run_script(run)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            sys.exit(INTERRUPTED)
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser("pyg-fsar", description="Few-shot action recognition on human skeletons.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         added = commands.add_parser(
@@ -51,10 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         added.add_argument("--json", action="store_true", help="print the result as JSON")
         command.add_arguments(added)
-    options = parser.parse_args(arguments)
+    return parser
 
-    def run() -> None:
-        result = COMMANDS[options.command].run(options)
-        sys.stdout.write(show(result, options.json) + "\n")
 
-    run_script(run)
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"warning: {_in_shell(' '.join(str(message).split()))}\n")
+
+
+def _in_shell(text: str) -> str:
+    for pattern, replacement in IN_SHELL.items():
+        text = re.sub(pattern, replacement, text)
+    return text

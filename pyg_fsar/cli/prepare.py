@@ -8,46 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.datasets import SkeletonFolder
+from pyg_fsar.cli.folders import add_folder_arguments, open_folder
 
 __all__ = ["PREPARE"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with one subfolder per class")
+    add_folder_arguments(parser)
     parser.add_argument(
-        "--skeleton", default="body15", help="layout to take all clips to (default: body15)"
-    )
-    parser.add_argument("--people", type=int, default=1, help="bodies to keep of each clip")
-    parser.add_argument("--split", help="subfolder in which the classes are, such as train")
-    parser.add_argument("--out", type=Path, help="folder of the store (default: ROOT/processed)")
-    parser.add_argument("--workers", type=int, help="processes that read (default: one a core)")
-    parser.add_argument("--force", action="store_true", help="make the store anew")
+        "--skeleton", default="body15",
+        help="layout to take all clips to, that of the model to be used (default: body15)",
+    )  # fmt: skip
 
 
 def _run(options: Namespace) -> dict[str, Any]:
     start = time.perf_counter()
-    clips = SkeletonFolder(
-        options.root,
-        skeleton=options.skeleton,
-        split=options.split,
-        people=options.people,
-        processed_dir=options.out,
-        num_workers=options.workers,
-        force_reload=options.force,
-    )
+    clips = open_folder(options.root, options, options.skeleton)
     return {
-        "store": str(clips.processed_dir),
+        "store": str(Path(clips.processed_dir, clips.store_name)),
         "clips": len(clips),
         "classes": len(clips.class_names),
+        "layout": clips.skeleton.name,
         "seconds": round(time.perf_counter() - start, 1),
-        "skipped": [list(entry) for entry in clips.skipped],
+        "skipped": [{"file": file, "reason": reason} for file, reason in clips.skipped],
     }
 
 
 PREPARE = Command(
     "Read a folder of clips into a store; an interrupted run goes on where it stopped.",
-    ("pyg-fsar prepare my_clips/", "pyg-fsar prepare my_clips/ --skeleton coco17 --workers 2"),
+    ("pyg-fsar prepare my_clips/", "pyg-fsar prepare my_clips/ --people 2 --workers 2 --force"),
     _add_arguments,
     _run,
 )

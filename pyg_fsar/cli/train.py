@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import copy
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Subset
+from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
+from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
+from pyg_fsar.cli.models import save_model
 from pyg_fsar.datasets import SkeletonFolder
-from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
     build_model,
+    channels_of,
     clip_transform,
+    default_loggers,
     evaluate,
     fit,
     launch,
 )
-from pyg_fsar.training.run import default_loggers
+from pyg_fsar.transforms import AlignView, MapJoints, RandomRotate
 
 __all__ = ["TRAIN"]
 
-NUM_FRAMES = 30
+# Transforms of 3D clips only.
+IN_SPACE = (AlignView, RandomRotate)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, help="folder with one subfolder per class")
+    add_folder_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
+    parser.add_argument(
+        "--skeleton", default="body15", help="layout that the model sees (default: body15)"
+    )
+    parser.add_argument(
+        "--num-frames", type=int, default=30, help="frames of every clip (default: 30)"
+    )
+    parser.add_argument(
+        "--motion-only", action=BooleanOptionalAction, default=True,
+        help="subtract each clip's mean pose (default: yes)",
+    )  # fmt: skip
     parser.add_argument(
         "--val-fraction", type=float, default=0.25,
         help="fraction of classes, drawn by the seed, that choose the best epoch (default: 0.25)",
@@ -45,40 +61,54 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     model_options = ModelOptions.from_arguments(options)
-    train, val, names = _splits(options, training)
+    clips = open_folder(options.root, options, options.skeleton)
+    prepared = {train: _preparation(options, clips.skeleton.dims, train) for train in (True, False)}
+    train, val, names = _splits(options, training, clips, prepared)
+    require_clips(clips, training.n_way, training.k_shot, training.n_query)
     fabric = launch(training)
     torch.manual_seed(training.seed)
-    model = build_model(model_options, "body15", train.dataset[0].x.size(-1))
-    history = fit(
-        fabric, model, train, val, training, options.out, {"names": sorted(names)},
-        default_loggers(options.out),
+    model = build_model(model_options, clips.skeleton, channels_of(val))
+    settings = {
+        "names": names,
+        "skeleton": options.skeleton,
+        "num_frames": options.num_frames,
+        "motion_only": options.motion_only,
+    }
+    loggers = default_loggers(options.out)
+    history = fit(fabric, model, train, val, training, options.out, settings, loggers)
+    best = evaluate(
+        model, val, training.n_way, training.k_shot, training.n_query, training.val_episodes,
+        seed=training.eval_seed,
     )  # fmt: skip
-    best = evaluate(model, val, training.n_way, training.k_shot, training.n_query, 200)
     folder = options.out / "model"
     if fabric.is_global_zero:
-        FewShotModel.save_pretrained(model, folder)
+        mapping = MapJoints(options.skeleton)
+        save_model(folder, model, Compose([mapping, *prepared[False].transforms]))
     return {
         "model": str(folder),
         "epochs": len(history),
-        "validation accuracy": best.accuracy,
-        "95 % interval": best.interval,
-        "validation classes": names,
+        "validation_accuracy": best.accuracy,
+        "interval_95": best.interval,
+        "validation_classes": names,
     }
 
 
-def _splits(options: Namespace, training: TrainingOptions) -> tuple[Subset, Subset, list[str]]:
+def _preparation(options: Namespace, dims: int, train: bool) -> Compose:
+    """The usual preparation, less what needs a depth where clips have none."""
+    steps: Any = clip_transform(options.num_frames, train, options.motion_only)
+    return Compose([s for s in steps.transforms if dims == 3 or not isinstance(s, IN_SPACE)])
+
+
+def _splits(
+    options: Namespace,
+    training: TrainingOptions,
+    clips: SkeletonFolder,
+    prepared: dict[bool, Compose],
+) -> tuple[Subset, Subset, list[str]]:
     """Clips of training and validation classes, and the names of the latter."""
     if not 0 < options.val_fraction < 1:
         raise ValueError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
-    data = [
-        SkeletonFolder(
-            options.root,
-            skeleton="body15",
-            transform=clip_transform(NUM_FRAMES, train=train, motion_only=True),
-        )
-        for train in (True, False)
-    ]
-    labels = data[0].labels.numpy()
+    labels = clips.labels.numpy()
     classes = np.random.default_rng(training.seed).permutation(np.unique(labels))
     num_val = max(training.n_way, round(options.val_fraction * len(classes)))
     if len(classes) - num_val < training.n_way:
@@ -87,19 +117,21 @@ def _splits(options: Namespace, training: TrainingOptions) -> tuple[Subset, Subs
             f"{2 * training.n_way}: {training.n_way} for training and as many others to choose the "
             "best epoch; give a smaller --n-way, or more classes"
         )
-    held_out = classes[:num_val]
-    masks = ~np.isin(labels, held_out), np.isin(labels, held_out)
-    parts: list[Subset] = [
-        Subset(d, np.flatnonzero(m).tolist()) for d, m in zip(data, masks, strict=True)
-    ]
-    return parts[0], parts[1], [data[0].class_names[label] for label in sorted(held_out)]
+    held_out = np.isin(labels, classes[:num_val])
+    parts: list[Subset] = []
+    for train, mask in ((True, ~held_out), (False, held_out)):
+        part = copy.copy(clips)  # which shares the store
+        part.transform = prepared[train]
+        parts.append(Subset(part, np.flatnonzero(mask).tolist()))
+    names = sorted(clips.class_names[label] for label in classes[:num_val])
+    return parts[0], parts[1], names
 
 
 TRAIN = Command(
     "Train a model on a folder of clips; classes apart choose the best epoch.",
     (
         "pyg-fsar train my_clips/ --out runs/mine",
-        "pyg-fsar train my_clips/ --out runs/mine --matcher dastm --k-shot 5 --resume",
+        "pyg-fsar train my_clips/ --out runs/dastm --matcher dastm --n-query 5 --epochs 20",
     ),
     _add_arguments,
     _run,

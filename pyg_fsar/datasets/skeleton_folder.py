@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pyg_fsar.datasets.storage import RawClip
 from pyg_fsar.formats import read_clip
 from pyg_fsar.formats.source import natural_key
 from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.transforms import MapJoints
 
 __all__ = ["SkeletonFolder"]
 
@@ -22,13 +24,15 @@ class SkeletonFolder(SkeletonDataset):
     r"""Clips in the files that you have, one subfolder per class, as ``root/wave/01.bvh``.
 
     A clip is a file of any of :data:`pyg_fsar.formats.FORMATS`, or a folder of one file per frame.
-    Classes are in alphabetical order. Items have the attribute ``format``. What cannot be read is
-    left out and listed in :attr:`skipped`, with its reason.
+    Classes are in alphabetical order. Items have the attributes ``format`` and ``fps``, the frame
+    rate, which is NaN where the file does not tell. What cannot be read is left out and listed in
+    :attr:`skipped`, with its reason.
 
     Args:
         root: Folder with one subfolder per class. It has to stay, as it tells the classes.
         skeleton: Layout to take all clips to by :class:`~pyg_fsar.transforms.MapJoints`, such as
-            ``"body15"`` for files of several formats; 2D clips come in the 2D form of it. By
+            ``"body15"`` for files of several formats; 2D clips come in the 2D form of it. A
+            :class:`~pyg_fsar.transforms.MapJoints` for files with joints of unknown names. By
             default the clips must be of one layout, which is kept.
         split: Subfolder of ``root`` in which the classes are, such as ``"train"`` for
             ``root/train/wave/01.bvh``; None if they are in ``root`` itself.
@@ -46,7 +50,7 @@ class SkeletonFolder(SkeletonDataset):
     def __init__(
         self,
         root: str | Path,
-        skeleton: str | Skeleton | None = None,
+        skeleton: str | Skeleton | MapJoints | None = None,
         split: str | None = None,
         people: int = 1,
         transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
@@ -54,10 +58,10 @@ class SkeletonFolder(SkeletonDataset):
         num_workers: int | None = None,
         force_reload: bool = False,
     ) -> None:
-        from pyg_fsar.transforms import MapJoints  # which needs modules of this package
-
         self.root, self.split, self.people = str(root), split, people
-        self.mapping = None if skeleton is None else MapJoints(skeleton)
+        if skeleton is not None and not isinstance(skeleton, MapJoints):
+            skeleton = MapJoints(skeleton)
+        self.mapping = skeleton
         files = self.raw_files()
         names = list(dict.fromkeys(Path(file).parent.name for file in files))
         layout = self._layout_of_first(files)
@@ -69,7 +73,12 @@ class SkeletonFolder(SkeletonDataset):
             processed_dir=processed_dir,
             num_workers=num_workers,
             force_reload=force_reload,
-            settings={"classes": names, "people": people, "layout": repr(layout)},
+            settings={
+                "classes": names,
+                "people": people,
+                "layout": repr(layout),
+                "mapping": repr(self.mapping),
+            },
         )
 
     @property
@@ -79,16 +88,28 @@ class SkeletonFolder(SkeletonDataset):
 
     def raw_files(self) -> Sequence[str]:
         """The files, and folders of one file per frame, by class and in order of numbers."""
-        root = Path(self.root)
-        top = root if self.split is None else root / self.split
+        return self.list_files(self.root, self.split)
+
+    @classmethod
+    def list_files(cls, root: str | Path, split: str | None = None) -> list[str]:
+        """What would be read of a folder, relative to it.
+
+        Args:
+            root: Folder with one subfolder per class.
+            split: As for the constructor.
+
+        Raises:
+            FileNotFoundError: As the constructor.
+        """
+        root = Path(root)
+        top = root if split is None else root / split
         if not top.is_dir():
             raise FileNotFoundError(f"there is no folder {top}")
         files = [
             path.relative_to(root).as_posix()
             for folder in sorted(_visible(top))
             if folder.is_dir() and folder.name != "processed"
-            for path in sorted(_visible(folder), key=lambda path: natural_key(path.name))
-            if path.is_dir() or path.suffix.lower() not in COMPANIONS
+            for path in cls.clips_in(folder)
         ]
         if not files:
             raise FileNotFoundError(
@@ -96,6 +117,19 @@ class SkeletonFolder(SkeletonDataset):
                 "named after it, as wave/01.bvh"
             )
         return files
+
+    @classmethod
+    def clips_in(cls, folder: Path) -> list[Path]:
+        """Files, and folders of one file per frame, in a folder; in order of their numbers."""
+        from pyg_fsar.formats.source import natural_key  # which needs modules of this package
+
+        paths = filter(cls.is_clip, _visible(folder))
+        return sorted(paths, key=lambda path: natural_key(path.name))
+
+    @staticmethod
+    def is_clip(path: Path) -> bool:
+        """Whether a path may be a clip, and is not what only goes with clips, such as ``.asf``."""
+        return path.is_dir() or path.suffix.lower() not in COMPANIONS
 
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file or folder."""
@@ -111,11 +145,17 @@ class SkeletonFolder(SkeletonDataset):
         if self._layout is not None and clip.skeleton != self._layout.name:
             raise ValueError(
                 f"its layout is '{clip.skeleton}', that of the first clip '{self._layout.name}'; "
-                "pass skeleton='body15' to take all to one"
+                + (
+                    "pass skeleton='body15' to take all to one"
+                    if self.mapping is None
+                    else "keep 2D and 3D clips in folders of their own"
+                )
             )
         label = self.class_names.index(path.parent.name)
         name = f"{path.parent.name}/{path.name}"
-        yield RawClip(name, clip.bodies.numpy(), label, {"format": clip.format})
+        rate = float(clip.fps) if "fps" in clip else math.nan
+        metadata = {"format": clip.format, "fps": rate}
+        yield RawClip(name, clip.bodies.numpy(), label, metadata)
 
     def _read_file(self, path: Path) -> SkeletonSequence:
         clip = read_clip(path, people=self.people)

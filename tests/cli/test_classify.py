@@ -1,0 +1,111 @@
+"""``pyg-fsar classify`` and ``explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyg_fsar import FewShotClassifier, load_pretrained
+from pyg_fsar.datasets import SkeletonFolder
+from pyg_fsar.formats import read_clip
+from pyg_fsar.testing import write_sample_clip, write_sample_folder
+
+Shell = Callable[..., Any]
+ACTIONS = ["bow", "kick", "wave"]
+
+
+# 3D and 2D; files, folders of frames, and files with others that go with them.
+@pytest.mark.parametrize("name", ["bvh", "openpose", "mediapipe", "asf_amc", "coco", "joints_csv"])
+def test_one_example_per_class(name: str, shell: Shell, tmp_path: Path) -> None:
+    examples = write_sample_folder(tmp_path / "examples", name, ACTIONS, clips=1)
+    ending = next((examples / "bow").iterdir()).suffix
+    for action in ACTIONS:
+        write_sample_clip(tmp_path / "new" / f"{action}{ending}", name, action, take=7)
+    if name == "asf_amc":
+        ending = ".amc"
+    rows = shell("classify", examples, tmp_path / "new", "--top", 2)
+    assert [row["clip"] for row in rows] == [
+        str(tmp_path / "new" / f"{a}{ending}") for a in ACTIONS
+    ]
+    assert [row["label"] for row in rows] == ACTIONS
+    for row in rows:
+        assert list(row) == ["clip", "label", "probability", "probabilities"]
+        assert len(row["probabilities"]) == 2
+        assert row["probabilities"][row["label"]] == row["probability"]
+        assert row["probability"] == max(row["probabilities"].values())
+    # The same files one by one, with what lies beside them.
+    assert shell("classify", examples, *sorted((tmp_path / "new").iterdir()), "--top", 2) == rows
+
+
+def test_answers_are_those_of_the_classifier(shell: Shell, tmp_path: Path) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ACTIONS)
+    path = write_sample_clip(tmp_path / "new.bvh", "bvh", "kick", take=7)
+    (row,) = shell("classify", examples, path, "--top", 9)
+    model, transform = load_pretrained()
+    clips = SkeletonFolder(examples, "body15", processed_dir=tmp_path / "store")
+    labels = [clips.class_names[int(label)] for label in clips.labels]
+    classifier = FewShotClassifier(model, transform=transform).fit(clips, labels)
+    expected = classifier.predict_proba([read_clip(path)])[0]
+    found = [row["probabilities"][name] for name in classifier.classes_.tolist()]
+    assert found == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_several_people(shell: Shell, tmp_path: Path) -> None:
+    """The second person decides, whom only --people 2 shows."""
+    examples = write_sample_folder(tmp_path / "examples", "openpose", ACTIONS, num_bodies=2)
+    path = write_sample_clip(tmp_path / "new", "openpose", "kick", take=7, num_bodies=2)
+    (two,) = shell("classify", examples, path, "--people", 2)
+    (one,) = shell("classify", examples, path, "--force")
+    assert two["label"] == one["label"] == "kick"
+    assert two["probabilities"] != one["probabilities"]
+
+
+def test_joints_of_unknown_names(shell: Shell, refused: Callable[..., str], tmp_path: Path) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ACTIONS)
+    path = write_sample_clip(tmp_path / "new.bvh", "bvh", "kick", take=7)
+    expected = shell("classify", examples, path)
+    odd = tmp_path / "odd.bvh"
+    odd.write_text(path.read_text().replace("left_knee", "Bone.003"))
+    message = refused("classify", examples, odd)
+    assert str(odd) in message
+    assert "Bone.003" in message and "--joint NAME=left_knee, or pass --ignore-unknown" in message
+    # The store of the examples was made with other names, but theirs are known.
+    named = shell("classify", examples, odd, "--joint", "Bone.003=left_knee", "--force")
+    assert named[0]["probabilities"] == expected[0]["probabilities"]
+    without = shell("classify", examples, odd, "--ignore-unknown", "--force")
+    assert without[0]["probabilities"] != expected[0]["probabilities"]
+    assert "takes NAME=JOINT" in refused("classify", examples, odd, "--joint", "left_knee")
+    unknown = refused("classify", examples, odd, "--joint", "Bone.003=tail")
+    assert "tail" in unknown and "--joint" in unknown
+
+
+def test_saved_classifier_needs_no_examples(
+    shell: Shell, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "openpose", ACTIONS)
+    path = write_sample_clip(tmp_path / "new", "openpose", "wave", take=7)
+    rows = shell("classify", examples, path, "--save", tmp_path / "saved")
+    assert shell("classify", tmp_path / "saved", path) == rows
+    line = ["classify", tmp_path / "saved", path, "--model", "body15"]
+    assert "leave out --model" in refused(*line)
+    (tmp_path / "saved" / "model.safetensors").write_bytes(b"damaged")
+    assert "damaged" in refused("classify", tmp_path / "saved", path)
+
+
+def test_explanation(shell: Shell, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ACTIONS)
+    path = write_sample_clip(tmp_path / "new.bvh", "bvh", "kick", take=7)
+    found = shell("explain", examples, path, "--picture", tmp_path / "pictures" / "why.png")
+    assert found["label"] == found["prediction"] == "kick"
+    assert found["nearest_example"].startswith("kick/")
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+    strength = [abs(value) for value in found["evidence_of_joints"].values()]
+    assert len(strength) == 15 and strength == sorted(strength, reverse=True)
+    assert (tmp_path / "pictures" / "why.png").read_bytes().startswith(b"\x89PNG")
+    other = shell("explain", examples, path, "--label", "bow")
+    assert (other["label"], other["prediction"]) == ("bow", "kick")
+    assert other["nearest_example"].startswith("bow/")
