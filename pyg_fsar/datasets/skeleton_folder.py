@@ -121,8 +121,6 @@ class SkeletonFolder(SkeletonDataset):
     @classmethod
     def clips_in(cls, folder: Path) -> list[Path]:
         """Files, and folders of one file per frame, in a folder; in order of their numbers."""
-        from pyg_fsar.formats.source import natural_key  # which needs modules of this package
-
         paths = filter(cls.is_clip, _visible(folder))
         return sorted(paths, key=lambda path: natural_key(path.name))
 

@@ -129,7 +129,9 @@ class Malicious:
 
 def test_code_is_refused(tmp_path):
     path = save(tmp_path, [annotation(0, extra=Malicious())])
-    with pytest.raises(ValueError, match=r"set.pkl is no pickle of NumPy arrays .*it asks for \w+.system"):
+    with pytest.raises(
+        ValueError, match=r"set.pkl is no pickle of NumPy arrays .*it asks for \w+.system"
+    ):
         PYSKLPickle(path)
 
 
