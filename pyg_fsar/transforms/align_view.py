@@ -27,16 +27,25 @@ class AlignView(BaseTransform):
     As in the pre-processing of "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based
     Action Recognition" (CVPR 2019), but with y as the vertical axis.
 
+    Args:
+        skip_2d: Return 2D clips unchanged, in place of refusing them.
+
     Raises:
         ValueError: If the clip is not 3D, or if the skeleton has no joints named as shoulders and
             hips.
     """
 
+    def __init__(self, skip_2d: bool = False) -> None:
+        self.skip_2d = skip_2d
+
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         if coordinates(clip).size(-1) != 3:
+            if self.skip_2d:
+                return clip
             raise ValueError(
                 f"AlignView turns 3D clips, but '{clip.skeleton}' has "
-                f"{coordinates(clip).size(-1)} coordinates; leave the transform out"
+                f"{coordinates(clip).size(-1)} coordinates; leave the transform out or use "
+                "AlignView(skip_2d=True)"
             )
         shoulders, spine, mask = (line.flatten(0, 1) for line in torso(clip))
         backwards = torch.linalg.cross(shoulders, spine)
@@ -49,3 +58,6 @@ class AlignView(BaseTransform):
         z = backwards[first] / backwards[first].norm()
         axes = torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
         return move_joints(clip, coordinates(clip) @ axes)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({'skip_2d=True' if self.skip_2d else ''})"
