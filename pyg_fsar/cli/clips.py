@@ -60,7 +60,7 @@ def fitted_classifier(root: Path, model: str) -> tuple[FewShotClassifier, Skelet
     examples = examples_of(root)
     labels = [examples.class_names[int(label)] for label in examples.labels]
     few_shot, transform = model_and_transform(model)
-    classifier = FewShotClassifier(few_shot, transform)
+    classifier = FewShotClassifier(few_shot, transform=transform)
     with torch.no_grad():
         classifier.fit(examples, labels)
     return classifier, examples

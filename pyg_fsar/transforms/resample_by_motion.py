@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_fsar.data import SkeletonSequence, present_joints
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms.utils import coordinates, interpolate_frames, present
 
 __all__ = ["ResampleByMotion"]
@@ -43,23 +45,32 @@ class ResampleByMotion(BaseTransform):
         self.num_frames, self.fraction = num_frames, fraction
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
-        mask = present(clip).unsqueeze(-1)
-        both = mask[:, 1:] & mask[:, :-1]
-        # In double precision, in which squares of any coordinates are finite.
-        steps = coordinates(clip).double().diff(dim=1).where(both, 0)
-        speed = steps.square().sum(dim=(0, 2, 3)).sqrt()
+        speed = self._speed(clip)
         pace = torch.ones_like(speed)
         if bool((speed > 0).any()):
             pace += self.fraction * (speed / speed.mean() - 1)
         time = torch.cat([pace.new_zeros(1), pace.cumsum(0)])
         wanted = torch.linspace(0, 1, self.num_frames).to(time) * time[-1]
-        # The last frame that is not later; between two frames at one moment, the first of them.
-        after = torch.searchsorted(time, wanted).clamp(min=1, max=max(len(speed), 1))
-        after = after.clamp(max=len(time) - 1)
+        after = torch.searchsorted(time, wanted).clamp(max=len(time) - 1)
         before = (after - 1).clamp(min=0)
         step = (time[after] - time[before]).clamp(min=torch.finfo(time.dtype).tiny)
         position = before + ((wanted - time[before]) / step).clamp(0, 1) * (after - before)
         return clip.with_bodies(interpolate_frames(clip, position))
+
+    def _speed(self, clip: SkeletonSequence) -> Tensor:
+        """Length of the path from each frame to the next, ``[T - 1]``, in double precision, in
+        which squares of any coordinates are finite.
+        """
+        center = Skeleton.get(clip.skeleton).center
+        mask = present(clip).unsqueeze(-1)
+        joints = coordinates(clip).double().where(mask, 0)
+        way, way_mask = joints[:, :, [center]], mask[:, :, [center]]
+        # All joints relative to the central one, unless the clip never has it.
+        mask = mask & (way_mask | ~way_mask.any(dim=1, keepdim=True))
+        path = joints - way
+        path[:, :, center] = way[:, :, 0]
+        steps = path.diff(dim=1).where(mask[:, 1:] & mask[:, :-1], 0)
+        return steps.square().sum(dim=(0, 2, 3)).sqrt()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.num_frames}, fraction={self.fraction})"
