@@ -20,7 +20,7 @@ __all__ = ["MotionMatcher"]
 # Below this size a frame or joint counts as one that does not move.
 STILL = 1e-8
 # Chosen, as all constants here, on the data sets of the documentation's results.
-GAP = 0.5
+GAP = 0.3
 
 
 class MotionMatcher(DistanceMatcher):

@@ -19,7 +19,7 @@ ARGS = {
     "ResampleFrames": (8,),
     "RandomMirror": (1.0,),
 }
-ALL = [getattr(transforms, name)(*ARGS.get(name, ())) for name in transforms.__all__]
+ALL = [getattr(transforms, name)(*ARGS.get(name, ())) for name in transforms.__all__ if isinstance(getattr(transforms, name), type)]
 ON_CLIPS = [transform for transform in ALL if not isinstance(transform, transforms.DropEdge)]
 # Those that move joints and keep frames, bodies and joints what they are.
 MOVING = [
