@@ -65,7 +65,7 @@ class MotionMatcher(DistanceMatcher):
     def __init__(
         self,
         skeleton: str | Skeleton | None = None,
-        profile: float = 1.25,
+        profile: float = 1.5,
         mirror_factor: float = 1.2,
         mirror_gap: float = GAP,
         shots: str = "nearest",

@@ -55,9 +55,8 @@ class MotionFeatures(SkeletonEncoder):
         mean = x.sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1)
         frames = torch.arange(x.size(1), device=x.device)
         after, before = (frames + 1).clamp(max=x.size(1) - 1), (frames - 1).clamp(min=0)
-        velocity = (x[:, after] - x[:, before]).masked_fill(
-            ~(there[:, after] & there[:, before]), 0
-        )
+        steady = there & there[:, after] & there[:, before]
+        velocity = (x[:, after] - x[:, before]).masked_fill(~steady, 0)
         positions = (x - mean).masked_fill(~there, 0)
         return torch.cat([positions, self.velocity * velocity], dim=-1)
 
