@@ -5,6 +5,8 @@
 
 All classes of a data set are novel, since nothing is trained. All methods see clips in the layout
 ``body15`` and are tested on the same episodes; with several examples of a class the nearest counts.
+Baselines compare frames that are centred, turned, scaled and freed of their mean pose; centred as a
+whole, or in the last of them each frame on its own.
 For 2D each clip is projected from a view drawn at random: azimuth up to 45 degrees to either side,
 and any azimuth, both with an elevation up to 15 degrees.
 """
@@ -43,6 +45,7 @@ BASELINES: dict[str, dict[str, str]] = {
     "L2": {"name": "protonet"},
     "Euclidean DTW": {"name": "dtw", "cost": "euclidean"},
     "cosine DTW": {"name": "dtw", "cost": "cosine"},
+    "cosine DTW, frames centred": {"name": "dtw", "cost": "cosine"},
 }
 REFERENCE = "cosine DTW"
 VIEWS = {"shipped, 3D": None, "shipped, 2D, ± 45°": 45, "shipped, 2D, any view": 180}
@@ -88,10 +91,14 @@ def prepared(clips: Iterable[SkeletonSequence], transform: BaseTransform) -> lis
 
 def test_source(clips: Any, options: Namespace) -> dict[tuple[int, str], EvaluationResult]:
     """Results of every method by number of shots and name."""
-    prepare = Compose([MapJoints("body15"), clip_transform(30, train=False, motion_only=True)])
-    frames = prepared(clips, prepare)
+    steps = [MapJoints("body15"), clip_transform(30, train=False, motion_only=True)]
+    frames = prepared(clips, Compose(steps))
+    centred = prepared(clips, Compose([steps[0], CenterOnJoint(mode="frame"), steps[1]]))
     methods = {
-        name: (FewShotModel(Identity(), build_matcher(**matcher, shots="nearest")), frames)
+        name: (
+            FewShotModel(Identity(), build_matcher(**matcher, shots="nearest")),
+            centred if name.endswith("centred") else frames,
+        )
         for name, matcher in BASELINES.items()
     }
     model, transform = load_pretrained("body15")

@@ -28,24 +28,25 @@ class AlignView(BaseTransform):
     Action Recognition" (CVPR 2019), but with y as the vertical axis.
 
     Args:
-        skip_2d: Return 2D clips unchanged, in place of refusing them.
+        turn_2d: Take 2D clips, too, which cannot be rotated: where the person is seen from behind,
+            with the right shoulder on the left in half of the frames or more, x is negated.
 
     Raises:
-        ValueError: If the clip is not 3D, or if the skeleton has no joints named as shoulders and
-            hips.
+        ValueError: If the clip is 2D and ``turn_2d`` is not set, or if the skeleton has no joints
+            named as shoulders and hips.
     """
 
-    def __init__(self, skip_2d: bool = False) -> None:
-        self.skip_2d = skip_2d
+    def __init__(self, turn_2d: bool = False) -> None:
+        self.turn_2d = turn_2d
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         if coordinates(clip).size(-1) != 3:
-            if self.skip_2d:
-                return clip
+            if self.turn_2d:
+                return _facing_in_2d(clip)
             raise ValueError(
                 f"AlignView turns 3D clips, but '{clip.skeleton}' has "
                 f"{coordinates(clip).size(-1)} coordinates; leave the transform out or use "
-                "AlignView(skip_2d=True)"
+                "AlignView(turn_2d=True)"
             )
         shoulders, spine, mask = (line.flatten(0, 1) for line in torso(clip))
         backwards = torch.linalg.cross(shoulders, spine)
@@ -60,4 +61,15 @@ class AlignView(BaseTransform):
         return move_joints(clip, coordinates(clip) @ axes)
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({'skip_2d=True' if self.skip_2d else ''})"
+        return f"{self.__class__.__name__}({'turn_2d=True' if self.turn_2d else ''})"
+
+
+def _facing_in_2d(clip: SkeletonSequence) -> SkeletonSequence:
+    """A 2D clip with the main body's right shoulder on the right in most frames."""
+    shoulders, _, mask = torso(clip)
+    if not bool(mask.any()):
+        return clip
+    body = int(mask.any(dim=1).int().argmax())
+    if float(shoulders[body, mask[body], 0].median()) >= 0:
+        return clip
+    return move_joints(clip, coordinates(clip) * coordinates(clip).new_tensor([-1, 1]))

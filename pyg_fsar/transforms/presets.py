@@ -46,8 +46,9 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
     """The preparation of clips for :class:`~pyg_fsar.nn.MotionFeatures`, of any layout, 3D or 2D.
 
     A clip is brought to one layout, its gaps are filled, it is centred on its first frame, turned
-    to face the camera (3D only), scaled by the torso, and resampled so that time runs with the
-    movement. 2D clips get a depth of zero. A joint that the clip does not have is zero.
+    to face the camera (in 2D as far as that goes), scaled by the torso, and resampled so that time
+    runs with the movement. 2D clips get a depth of zero. A joint that the clip does not have is
+    zero.
 
     Args:
         num_frames: Number of frames of every clip.
@@ -55,6 +56,6 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
     """
     return Compose([
         MapJoints(layout), FillMissingJoints(ancestors=False), CenterOnJoint(),
-        AlignView(skip_2d=True), ScaleByTorso(), AddDepth(),
+        AlignView(turn_2d=True), ScaleByTorso(), AddDepth(),
         ResampleFrames(2 * num_frames, "linear"), ResampleByMotion(num_frames),
     ])  # fmt: skip

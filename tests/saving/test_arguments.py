@@ -25,7 +25,7 @@ TRANSFORMS = [
         for name in CLASSES
         if name not in ("MapJoints", "RandomRotate", "ResampleByMotion", "ResampleFrames")
     ),
-    transforms.AlignView(skip_2d=True),
+    transforms.AlignView(turn_2d=True),
     transforms.FillMissingJoints(ancestors=False),
     transforms.ResampleByMotion(4, fraction=0.3),
     transforms.CenterOnJoint("head", mode="frame"),

@@ -95,5 +95,5 @@ def test_scores_and_dtype() -> None:
 def test_refuses_options() -> None:
     with pytest.raises(ValueError, match="num_frames must be at least 1"):
         ResampleByMotion(0)
-    with pytest.raises(ValueError, match="fraction must be in 0..1, got 1.5"):
+    with pytest.raises(ValueError, match=r"fraction must be in 0\.\.1, got 1\.5"):
         ResampleByMotion(8, fraction=1.5)
