@@ -38,7 +38,7 @@ def draw() -> Figure:
 
     matcher = build_matcher("dtw", cost="euclidean")
     prepare = clip_transform(30, train=False, motion_only=True)
-    classifier = FewShotClassifier(FewShotModel(torch.nn.Identity(), matcher), prepare)
+    classifier = FewShotClassifier(FewShotModel(torch.nn.Identity(), matcher), transform=prepare)
     classifier.fit(supports, range(CLASSES))
     found = int(classifier.predict([query])[0])
     bodies = torch.cat([prepare(clip).bodies for clip in (query, *supports)])

@@ -27,7 +27,9 @@ from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
+from pyg_fsar.weights import load_pretrained
 
 __all__ = ["FewShotClassifier"]
 
@@ -41,13 +43,18 @@ class FewShotClassifier:
     here, can clone, cross-validate and search it.
 
     Clips come in a dataset, a list or an array. Each is a
-    :class:`~pyg_fsar.data.SkeletonSequence`, or an array ``[M, T, V, C]`` or ``[T, V, C]`` with the
-    joints of the encoder's skeleton. Clips may differ in length, and none is padded.
+    :class:`~pyg_fsar.data.SkeletonSequence`, or an array ``[M, T, V, C]`` or ``[T, V, C]``. Clips
+    may differ in length, and none is padded.
 
     Args:
-        model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`.
+        model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`; if
+            not given, that of :func:`pyg_fsar.load_pretrained`, which takes clips of any layout
+            with the joints of a body, 3D or 2D.
+        skeleton: Layout of clips that are arrays, or its registered name; that of the encoder if
+            not given.
         transform: Prepares every clip like those that the model was trained on, for instance
-            :func:`pyg_fsar.training.clip_transform`. It must not be random.
+            :func:`pyg_fsar.transforms.clip_transform`. It must not be random. If not given, clips
+            stay as they are, or without a model get the preparation of that which is loaded.
         device: Where to compute, to which the model is moved; where the model is if not given.
         batch_size: Clips that are encoded and matched at once, which bounds the memory.
 
@@ -57,10 +64,10 @@ class FewShotClassifier:
 
     Raises:
         TypeError: If the model is no :class:`~pyg_fsar.nn.FewShotModel`.
-        ValueError: If the batch size is not positive.
+        ValueError: If the batch size is not positive or the skeleton unknown.
 
     Example:
-        >>> classifier = FewShotClassifier(model, clip_transform(30, train=False))
+        >>> classifier = FewShotClassifier(skeleton="coco17")
         >>> classifier.fit(clips, ["wave", "wave", "kick"]).predict(queries)
         array(['kick', 'wave'], dtype='<U4')
     """
@@ -72,24 +79,29 @@ class FewShotClassifier:
 
     def __init__(
         self,
-        model: FewShotModel | str | Path,
+        model: FewShotModel | str | Path | None = None,
+        skeleton: str | Skeleton | None = None,
         transform: Transform | None = None,
         device: torch.device | str | None = None,
         batch_size: int = 64,
     ) -> None:
         if isinstance(model, str | Path):
             model = FewShotModel.from_pretrained(model)
-        if not isinstance(model, FewShotModel):
+        if not isinstance(model, FewShotModel | None):
             raise TypeError(
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "
                 "join an encoder and a matcher by FewShotModel(encoder, matcher)"
             )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.model = model if device is None else model.to(device)
+        if skeleton is not None:
+            Skeleton.get(skeleton)
+        self.model = model if model is None or device is None else model.to(device)
+        self.skeleton = skeleton
         self.transform = transform
         self.device = device
         self.batch_size = batch_size
+        self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -140,12 +152,12 @@ class FewShotClassifier:
         """
         check_clips(clips)
         classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
-        layout = self._layout(clips)
-        with evaluation_mode(self.model), torch.no_grad():
+        model, layout = self._few_shot, self._layout(clips)
+        with evaluation_mode(model), torch.no_grad():
             support = EmbeddedClips.cat(list(self._embed(clips, layout)))
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
             # A matcher that cannot compare these clips says so here, and not when predicting.
-            self.model.match(support, support[:1])
+            model.match(support, support[:1])
         self.classes_, self.skeleton_, self._support = classes, layout, support
         return self
 
@@ -194,7 +206,7 @@ class FewShotClassifier:
                 that :meth:`fit` refuses.
             TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
-        support, matcher = self._fitted(), self.model.matcher
+        support, matcher = self._fitted(), self._few_shot.matcher
         if missing := [name for name in ("align", "references") if not hasattr(matcher, name)]:
             raise TypeError(
                 f"{type(matcher).__name__} has no method {missing[0]}, so its decisions cannot be "
@@ -205,7 +217,7 @@ class FewShotClassifier:
             raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
             raise ValueError(f"unknown label {label!r}; known are {labels}")
-        with evaluation_mode(self.model), torch.no_grad():
+        with evaluation_mode(self._few_shot), torch.no_grad():
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
             logits = self._match(support, embedded)[0]
@@ -227,7 +239,8 @@ class FewShotClassifier:
         code.
 
         The folder is that of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained` with two more
-        files. It takes the place of an earlier one only when it is whole.
+        files, and holds the transform if it is of this package. It takes the place of an earlier
+        one only when it is whole.
 
         Args:
             folder: Where to: a new folder, or one that was saved before.
@@ -244,13 +257,16 @@ class FewShotClassifier:
                     f"label {label!r} is no text or number, so JSON cannot hold it; fit with such "
                     "labels to save"
                 )
+        arrays = None if self.skeleton is None else Skeleton.get(self.skeleton)
         config = {
             "classes": self.classes_,
             "skeleton": self.skeleton_,
-            "transform": _description(self.transform),
+            "arrays": encode(arrays),
+            "transform": _description(self._preparation),
+            "preparation": encode(self._preparation),
             "batch_size": self.batch_size,
         }
-        write_folder(Path(folder), self.model, support, config)
+        write_folder(Path(folder), self._few_shot, support, config)
 
     @classmethod
     def load(
@@ -264,8 +280,8 @@ class FewShotClassifier:
 
         Args:
             folder: The folder.
-            transform: The transform that it was fitted with, which is code and not stored. It is
-                compared with the former by its ``repr``.
+            transform: The transform that it was fitted with, needed where that was not made of
+                transforms of this package alone. It is compared with the former by its ``repr``.
             device: Where to compute; on the CPU if not given.
             **arguments: As for :meth:`~pyg_fsar.nn.PretrainedModule.from_pretrained`: arguments of
                 the model that JSON cannot hold, such as ``encoder=torch.nn.Identity()``.
@@ -276,6 +292,9 @@ class FewShotClassifier:
             RuntimeError: If the weights are damaged or do not fit the model.
         """
         config, support = read_folder(Path(folder))
+        stored = config["preparation"]
+        if transform is None and is_whole(stored):
+            transform = decode(stored, f"the transform in {folder}")
         if (given := _description(transform)) != config["transform"]:
             raise ValueError(
                 f"the classifier in {folder} was fitted with transform="
@@ -283,7 +302,8 @@ class FewShotClassifier:
                 "that it was fitted with: load(folder, transform)"
             )
         model = FewShotModel.from_pretrained(config["model"], **arguments)
-        classifier = cls(model, transform, device, config["batch_size"])
+        arrays = decode(config["arrays"], f"the layout of arrays in {folder}")
+        classifier = cls(model, arrays, transform, device, config["batch_size"])
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
@@ -294,38 +314,59 @@ class FewShotClassifier:
             raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
 
+    @property
+    def _few_shot(self) -> FewShotModel:
+        """The model, be it given or the one that comes with the package."""
+        return self._loaded()[0] if self.model is None else self.model
+
+    @property
+    def _preparation(self) -> Transform | None:
+        """What prepares clips, be it given or that of the model of the package."""
+        if self.transform is None and self.model is None:
+            return self._loaded()[1]
+        return self.transform
+
+    def _loaded(self) -> tuple[FewShotModel, Transform]:
+        if self._default is None:
+            model, transform = load_pretrained()
+            self._default = model.to(self.device or "cpu"), transform
+        return self._default
+
     def _place(self) -> torch.device:
         """Where to compute, which a model without parameters does not know."""
-        here = next(self.model.parameters(), torch.empty(0)).device
+        here = next(self._few_shot.parameters(), torch.empty(0)).device
         return here if self.device is None else torch.device(self.device)
 
     def _layout(self, clips: Clips) -> Skeleton:
         """The encoder's skeleton; that of the clips if it takes any, as torch.nn.Identity does."""
-        own = getattr(self.model.encoder, "skeleton", None)
+        own = getattr(self._few_shot.encoder, "skeleton", None)
         if own is None:
-            own = prepare_clip(next(iter(clips)), 0, None, self.transform).skeleton
+            arrays = None if self.skeleton is None else Skeleton.get(self.skeleton)
+            own = prepare_clip(next(iter(clips)), 0, arrays, None, self._preparation).skeleton
         return Skeleton.get(own)
 
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
         prepared = (
-            prepare_clip(clip, number, layout, self.transform) for number, clip in enumerate(clips)
+            prepare_clip(clip, number, arrays, layout, self._preparation)
+            for number, clip in enumerate(clips)
         )
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
-            embedded = self.model.embed(batch).to(place)
+            embedded = self._few_shot.embed(batch).to(place)
             _refuse_nan(embedded.x, "the embedding of clip", first)
             first += len(batch)
             yield embedded
 
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
-        return self.model.match(support, query, len(self.classes_)).cpu().double()
+        return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
 
     def _logits(self, clips: Clips) -> Tensor:
         support = self._fitted()
         check_clips(clips)
-        with evaluation_mode(self.model), torch.no_grad():
+        with evaluation_mode(self._few_shot), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
             logits = torch.cat([self._match(support, batch) for batch in batches])
         _refuse_nan(logits.masked_fill(logits.isinf(), 0), "a logit of clip", 0)

@@ -65,13 +65,18 @@ def label_array(labels: Collection[Any], num_clips: int) -> np.ndarray:
 
 
 def prepare_clip(
-    clip: Clip, number: int, layout: Skeleton | None, transform: Transform | None
+    clip: Clip,
+    number: int,
+    arrays: Skeleton | None,
+    layout: Skeleton | None,
+    transform: Transform | None,
 ) -> SkeletonSequence:
     """A clip as an encoder gets it.
 
     Args:
         clip: The clip.
         number: Its position, for messages.
+        arrays: The skeleton of arrays.
         layout: The skeleton it must have; any if not given.
         transform: Is applied to it.
 
@@ -80,15 +85,22 @@ def prepare_clip(
         ValueError: If it has no frame, another skeleton, or values that are not finite.
     """
     if isinstance(clip, Tensor | np.ndarray):
-        if layout is None:
+        if arrays is None:
             raise ValueError(
-                "the encoder has no skeleton, so that of an array is not known; give clips as "
+                "the encoder has no skeleton, so that of an array is not known; give "
+                "FewShotClassifier(..., skeleton=...), or clips as "
                 "SkeletonSequence.from_bodies(array, skeleton=...)"
             )
         bodies = torch.as_tensor(clip)
+        if bodies.dim() in (3, 4) and arrays.num_joints not in bodies.shape:
+            raise ValueError(
+                f"clip {number} has {bodies.size(-2)} joints, but skeleton '{arrays.name}' has "
+                f"{arrays.num_joints}; give the layout of the arrays, "
+                "FewShotClassifier(..., skeleton=...)"
+            )
         clip = SkeletonSequence.from_bodies(
             bodies[None] if bodies.dim() == 3 else bodies,
-            skeleton=layout,
+            skeleton=arrays,
             allow_nan=True,  # which the transform may fill
             name=str(number),
         )

@@ -19,7 +19,9 @@ CLASSIFIER, SUPPORT = "classifier.json", "support.safetensors"
 # Beside those two, what save_pretrained writes.
 MODEL = ("config.json", "model.safetensors")
 FILES = {CLASSIFIER, SUPPORT, *MODEL}
-REQUIRED = {"classes", "dtype", "skeleton", "transform", "batch_size"}
+REQUIRED = {
+    *("classes", "dtype", "skeleton", "arrays", "transform", "preparation", "batch_size"),
+}
 
 
 def write_folder(

@@ -30,6 +30,7 @@ from pyg_fsar.matching.costs import (
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
 from pyg_fsar.matching.matcher import Alignment, Matcher
+from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options
@@ -59,6 +60,7 @@ __all__ = [
     "InnerProductCost",
     "KoopmanMatcher",
     "Matcher",
+    "MotionMatcher",
     "MultiStreamMatcher",
     "NGMCost",
     "PairMaker",

@@ -12,6 +12,7 @@ from pyg_fsar.matching.aligners import DTW, OTAM, BiMHM, Diagonal, SoftDTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost, NGMCost
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
+from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.pair_maker import PairMaker
 
 __all__ = ["MATCHERS", "build_matcher", "matcher_options"]
@@ -30,6 +31,7 @@ MATCHERS: dict[str, Callable[..., nn.Module]] = {
     "ngm": PairMaker(NGMCost, SoftDTW),
     "dastm": DASTMMaker(),
     "koopman": KoopmanMatcher,
+    "motion": MotionMatcher,
 }
 
 

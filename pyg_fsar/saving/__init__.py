@@ -1,6 +1,6 @@
 """Models, transforms and options as files: data that cannot run code, whole or not at all."""
 
-from pyg_fsar.saving.arguments import decode, encode, plan_call, saveable
+from pyg_fsar.saving.arguments import decode, encode, is_whole, plan_call, saveable
 from pyg_fsar.saving.folder import (
     Snapshot,
     checksum,
@@ -15,6 +15,7 @@ __all__ = [
     "checksum",
     "decode",
     "encode",
+    "is_whole",
     "pack_manifest",
     "plan_call",
     "read_manifest",

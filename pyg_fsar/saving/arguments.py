@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["decode", "encode", "plan_call", "saveable"]
+__all__ = ["decode", "encode", "is_whole", "plan_call", "saveable"]
 
 T = TypeVar("T", bound=Callable[..., Any])
 Plan = Callable[[], Any]
@@ -161,6 +161,13 @@ def decode(data: Any, where: str) -> Any:
             arguments.
     """
     return _Planner(where).plan(data, where, 0)()
+
+
+def is_whole(data: Any) -> bool:
+    """Whether data of :func:`encode` holds no value of which it could keep only a description."""
+    if isinstance(data, dict):
+        return "$absent" not in data and all(is_whole(item) for item in data.values())
+    return not isinstance(data, list) or all(is_whole(item) for item in data)
 
 
 def plan_call(

@@ -3,6 +3,7 @@
 from torch_geometric.transforms import Compose
 
 from pyg_fsar.saving import saveable
+from pyg_fsar.transforms.add_depth import AddDepth
 from pyg_fsar.transforms.align_view import AlignView
 from pyg_fsar.transforms.center_on_joint import CenterOnJoint
 from pyg_fsar.transforms.drop_edge import DropEdge
@@ -11,7 +12,7 @@ from pyg_fsar.transforms.joints_to_bones import JointsToBones
 from pyg_fsar.transforms.joints_to_motion import JointsToMotion
 from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.pair_norm import PairNorm
-from pyg_fsar.transforms.presets import clip_transform
+from pyg_fsar.transforms.presets import clip_transform, motion_transform
 from pyg_fsar.transforms.random_jitter import RandomJitter
 from pyg_fsar.transforms.random_mirror import RandomMirror
 from pyg_fsar.transforms.random_rotate import RandomRotate
@@ -20,12 +21,14 @@ from pyg_fsar.transforms.random_shear import RandomShear
 from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
 from pyg_fsar.transforms.rank_max import RankMax
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
+from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.retrack_bodies import RetrackBodies
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
 
 __all__ = [
+    "AddDepth",
     "AlignView",
     "CenterOnJoint",
     "DropEdge",
@@ -42,11 +45,13 @@ __all__ = [
     "RandomTemporalCrop",
     "RankMax",
     "RemoveMeanPose",
+    "ResampleByMotion",
     "ResampleFrames",
     "RetrackBodies",
     "ScaleByTorso",
     "SelectBodies",
     "clip_transform",
+    "motion_transform",
 ]
 
 # What a saved model may name as its preparation; their constructors only keep their options.

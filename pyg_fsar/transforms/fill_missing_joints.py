@@ -23,7 +23,14 @@ class FillMissingJoints(BaseTransform):
     and after the last such frame. A joint that is missing in all frames gets the position of its
     nearest ancestor in the skeleton that is not, and zero if there is none. Bodies that are missing
     in all frames stay zero. Other channels of a filled joint, such as its score, are zero.
+
+    Args:
+        ancestors: Give a joint that is missing in all frames the position of an ancestor; otherwise
+            it is zero, as a joint that the clip does not have.
     """
+
+    def __init__(self, ancestors: bool = True) -> None:
+        self.ancestors = ancestors
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         mask = present(clip)
@@ -32,13 +39,17 @@ class FillMissingJoints(BaseTransform):
         filled = _interpolate(coordinates(clip), mask)
         seen = mask.any(dim=1)
         parents = Skeleton.get(clip.skeleton).parents
-        for body, joint in (~seen & seen.any(dim=1, keepdim=True)).nonzero().tolist():
+        lost = ~seen & seen.any(dim=1, keepdim=True) & self.ancestors
+        for body, joint in lost.nonzero().tolist():
             ancestor = joint
             while not seen[body, ancestor] and parents[ancestor] != ancestor:
                 ancestor = parents[ancestor]
             filled[body, :, joint] = filled[body, :, ancestor]
         others = clip.bodies[..., filled.size(-1) :].where(mask.unsqueeze(-1), 0)
         return clip.with_bodies(torch.cat([filled, others], dim=-1))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({'' if self.ancestors else 'ancestors=False'})"
 
 
 def _interpolate(joints: Tensor, mask: Tensor) -> Tensor:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from torch_geometric.transforms import BaseTransform
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.joint_names import joint_sources, unknown_joints
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms.utils import present
+from pyg_fsar.transforms.utils import present, with_dims
 
 __all__ = ["MapJoints"]
 
@@ -74,7 +72,7 @@ class MapJoints(BaseTransform):
 
     def _register(self) -> None:
         for dims in (2, 3):
-            Skeleton.register(_with_dims(self.target, dims))
+            Skeleton.register(with_dims(self.target, dims))
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         source = Skeleton.get(clip.skeleton)
@@ -86,7 +84,7 @@ class MapJoints(BaseTransform):
         # Half of each, so that nothing overflows; of one joint twice this is the joint itself.
         mapped = bodies[:, :, first] / 2 + bodies[:, :, second] / 2
         result = clip.with_bodies(mapped.where(there.unsqueeze(-1), 0))
-        result.skeleton = _with_dims(self.target, source.dims).name
+        result.skeleton = with_dims(self.target, source.dims).name
         if "joint_names" in clip:
             result.joint_names = self.target.joints
         if "centered_on" in clip:
@@ -120,16 +118,6 @@ class MapJoints(BaseTransform):
         given = f", names={self.names}" if self.names else ""
         given += f", unknown={self.unknown!r}" if self.unknown != "error" else ""
         return f"{self.__class__.__name__}({self.target.name!r}{given})"
-
-
-@lru_cache(maxsize=256)
-def _with_dims(skeleton: Skeleton, dims: int) -> Skeleton:
-    """The same layout in 2D or 3D."""
-    if skeleton.dims == dims:
-        return skeleton
-    name = skeleton.name.removesuffix(f"_{skeleton.dims}d")
-    name = name if name != skeleton.name else f"{name}_{dims}d"
-    return replace(skeleton, name=name, dims=dims)
 
 
 def _listed(names: list[str] | tuple[str, ...], length: int = 140) -> str:

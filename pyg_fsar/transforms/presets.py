@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from torch_geometric.transforms import BaseTransform, Compose
 
+from pyg_fsar.transforms.add_depth import AddDepth
 from pyg_fsar.transforms.align_view import AlignView
 from pyg_fsar.transforms.center_on_joint import CenterOnJoint
+from pyg_fsar.transforms.fill_missing_joints import FillMissingJoints
+from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.random_rotate import RandomRotate
 from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
+from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 
-__all__ = ["clip_transform"]
+__all__ = ["clip_transform", "motion_transform"]
 
 
 def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> BaseTransform:
@@ -36,3 +40,22 @@ def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> B
     if motion_only:
         steps.append(RemoveMeanPose())
     return Compose(steps)
+
+
+def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransform:
+    """The preparation of clips for :class:`~pyg_fsar.nn.MotionFeatures`, of any layout, 3D or 2D.
+
+    A clip is brought to one layout, its gaps are filled, it is centred on its first frame, turned
+    to face the camera (in 2D as far as that goes), scaled by the torso, and resampled so that time
+    runs with the movement. 2D clips get a depth of zero. A joint that the clip does not have is
+    zero.
+
+    Args:
+        num_frames: Number of frames of every clip.
+        layout: Name of the layout, in 3D.
+    """
+    return Compose([
+        MapJoints(layout), FillMissingJoints(ancestors=False), CenterOnJoint(),
+        AlignView(turn_2d=True), ScaleByTorso(), AddDepth(),
+        ResampleFrames(2 * num_frames, "linear"), ResampleByMotion(num_frames),
+    ])  # fmt: skip

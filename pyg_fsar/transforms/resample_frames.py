@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.transforms.utils import present
+from pyg_fsar.transforms.utils import interpolate_frames
 
 __all__ = ["ResampleFrames"]
 
@@ -41,7 +40,8 @@ class ResampleFrames(BaseTransform):
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         if self.mode == "linear":
-            return clip.with_bodies(self._interpolate(clip))
+            position = torch.linspace(0, clip.num_frames - 1, self.num_frames, device=clip.x.device)
+            return clip.with_bodies(interpolate_frames(clip, position))
         # Integer arithmetic, since rounding could let two segments share a frame.
         edges = torch.arange(self.num_frames + 1) * clip.num_frames
         if self.mode == "uniform":
@@ -52,16 +52,6 @@ class ResampleFrames(BaseTransform):
             # rand may round up to 1; the largest offset must stay below the segment's length.
             frames = starts[:-1] + offsets.long().minimum((starts.diff() - 1).clamp(min=0))
         return clip.with_bodies(clip.bodies[:, frames.to(clip.x.device)])
-
-    def _interpolate(self, clip: SkeletonSequence) -> Tensor:
-        bodies, mask = clip.bodies, present(clip)
-        position = torch.linspace(0, clip.num_frames - 1, self.num_frames, device=bodies.device)
-        before, after = position.floor().long(), position.ceil().long()
-        nearer = bodies[:, position.round().long()]
-        weight = (position - before).to(bodies).view(-1, 1, 1)
-        mixed = bodies[:, before].lerp(bodies[:, after], weight)
-        both = mask[:, before] & mask[:, after]
-        return torch.where(both.unsqueeze(-1), mixed, nearer)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.num_frames}, mode={self.mode!r})"

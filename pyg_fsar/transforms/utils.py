@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,7 +21,16 @@ from torch_geometric.data import Data, HeteroData
 from pyg_fsar.data import SkeletonSequence, present_joints
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["coordinates", "map_features", "move_joints", "present", "torso", "with_coordinates"]
+__all__ = [
+    "coordinates",
+    "interpolate_frames",
+    "map_features",
+    "move_joints",
+    "present",
+    "torso",
+    "with_coordinates",
+    "with_dims",
+]
 
 
 def coordinates(clip: SkeletonSequence) -> Tensor:
@@ -80,6 +91,37 @@ def torso(clip: SkeletonSequence) -> tuple[Tensor, Tensor, Tensor]:
     left_shoulder, right_shoulder, left_hip, right_hip = coordinates(clip)[:, :, joints].unbind(2)
     spine = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
     return right_shoulder - left_shoulder, spine, present(clip)[:, :, joints].all(dim=-1)
+
+
+def interpolate_frames(clip: SkeletonSequence, position: Tensor) -> Tensor:
+    """Bodies at moments between frames, linear in time; where a joint is missing in one of the two
+    frames, it is as in the nearer one.
+
+    Args:
+        clip: A clip.
+        position: Frame numbers with fractions, from 0 to those of the last frame.
+
+    Shapes:
+        - **position:** ``[T']``
+        - **output:** ``[M, T', V, C]``
+    """
+    bodies, mask = clip.bodies, present(clip)
+    before, after = position.floor().long(), position.ceil().long()
+    nearer = bodies[:, position.round().long()]
+    weight = (position - before).to(bodies).view(-1, 1, 1)
+    mixed = bodies[:, before].lerp(bodies[:, after], weight)
+    both = mask[:, before] & mask[:, after]
+    return torch.where(both.unsqueeze(-1), mixed, nearer)
+
+
+@lru_cache(maxsize=256)
+def with_dims(skeleton: Skeleton, dims: int) -> Skeleton:
+    """The same layout in 2D or 3D, such as ``body15_2d`` for ``body15``."""
+    if skeleton.dims == dims:
+        return skeleton
+    name = skeleton.name.removesuffix(f"_{skeleton.dims}d")
+    name = name if name != skeleton.name else f"{name}_{dims}d"
+    return replace(skeleton, name=name, dims=dims)
 
 
 def map_features(data: Data, function: Callable[[Tensor], Tensor]) -> Data:

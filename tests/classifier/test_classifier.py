@@ -92,7 +92,7 @@ def test_batch_size_does_not_matter(new_model, ragged, labels, batch_size, trans
     def probabilities(size):
         # Its convolutions mix frames, and so would mix padding in.
         model = new_model("soft_dtw", plan=((4, 1), (8, 1)), shots="average")
-        classifier = FewShotClassifier(model, transform, batch_size=size)
+        classifier = FewShotClassifier(model, transform=transform, batch_size=size)
         return classifier.fit(ragged, labels).predict_proba(ragged[::-1])
 
     np.testing.assert_allclose(probabilities(batch_size), probabilities(64), rtol=1e-4)
@@ -152,7 +152,7 @@ def test_clips_as_arrays_or_a_dataset(fitted, clips, labels, queries):
 def test_transform_comes_first_and_leaves_the_clips(new_model, ragged, labels):
     transform = ResampleFrames(6, "uniform")
     before = [clip.x.clone() for clip in ragged]
-    classifier = FewShotClassifier(new_model("protonet"), transform).fit(ragged, labels)
+    classifier = FewShotClassifier(new_model("protonet"), transform=transform).fit(ragged, labels)
     expected = FewShotClassifier(new_model("protonet")).fit(
         [transform(clip) for clip in ragged], labels
     )
@@ -201,7 +201,9 @@ def test_untrained_baseline_on_real_clips(utd_root, baseline, tmp_path):
     names = np.array([data.class_names[label] for label in data.labels.tolist()])
     support, query = (np.flatnonzero(data.metadata("subject") == subject) for subject in (1, 2))
     classifier = FewShotClassifier(
-        baseline("dtw", cost="euclidean"), clip_transform(16, train=False), batch_size=10
+        baseline("dtw", cost="euclidean"),
+        transform=clip_transform(16, train=False),
+        batch_size=10,
     )
     classifier.fit(data.gather(support.tolist()), names[support])
     assert len(classifier.classes_) == 7
@@ -211,8 +213,9 @@ def test_untrained_baseline_on_real_clips(utd_root, baseline, tmp_path):
 
 def test_params_are_those_of_the_constructor(new_model, clips, labels, tmp_path):
     transform = ResampleFrames(6, "uniform")
-    classifier = FewShotClassifier(new_model(), transform, "cpu", 5)
-    params = {"model": classifier.model, "transform": transform, "device": "cpu", "batch_size": 5}
+    classifier = FewShotClassifier(new_model(), "coco17", transform, "cpu", 5)
+    params = {"model": classifier.model, "skeleton": "coco17", "transform": transform}
+    params |= {"device": "cpu", "batch_size": 5}
     assert classifier.get_params() == classifier.get_params(deep=False) == params
     classifier.model.save_pretrained(tmp_path)
     assert FewShotClassifier(tmp_path).get_params()["model"] is not tmp_path
@@ -229,7 +232,7 @@ def test_params_are_those_of_the_constructor(new_model, clips, labels, tmp_path)
 
 
 def test_refuses_params_and_stays_as_it_was(fitted, clips):
-    with pytest.raises(ValueError, match="'batch'; known are model, transform, device, batch_size"):
+    with pytest.raises(ValueError, match="'batch'; known are model, skeleton, transform, "):
         fitted.set_params(batch=3, transform=None)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         fitted.set_params(batch_size=0)
@@ -373,7 +376,7 @@ def test_refuses_bad_clips(fitted, clips, case):
 def test_a_transform_may_fill_what_is_missing(new_model, clips, labels):
     bodies = [clip.bodies.clone() for clip in clips]
     bodies[0][0, 2, 5] = torch.nan
-    classifier = FewShotClassifier(new_model(), Compose([FillMissingJoints()]))
+    classifier = FewShotClassifier(new_model(), transform=Compose([FillMissingJoints()]))
     assert np.isfinite(classifier.fit(bodies, labels).predict_proba(bodies)).all()
 
 

@@ -106,20 +106,29 @@ def test_a_skeleton_that_is_not_registered(baseline, tmp_path):
     assert loaded.predict([clip.bodies for clip in support]).tolist() == ["a", "b"]
 
 
+def test_a_transform_of_this_package_is_kept(new_model, clips, labels, ragged, tmp_path):
+    chain = Compose([ResampleFrames(6, "uniform"), CenterOnJoint("nose")])
+    classifier = FewShotClassifier(new_model(), transform=chain).fit(clips, labels)
+    classifier.save(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    assert repr(loaded.transform) == repr(chain)
+    np.testing.assert_array_equal(loaded.predict_proba(ragged), classifier.predict_proba(ragged))
+
+
 def test_the_transform_must_be_the_same(new_model, clips, labels, queries, tmp_path):
     def prepare(clip):
         return clip
 
     chain = Compose([ResampleFrames(6, "uniform"), CenterOnJoint("nose")])
     for transform in (chain, prepare):
-        classifier = FewShotClassifier(new_model(), transform).fit(clips, labels)
+        classifier = FewShotClassifier(new_model(), transform=transform).fit(clips, labels)
         classifier.save(tmp_path / "folder")
         loaded = FewShotClassifier.load(tmp_path / "folder", transform)
         np.testing.assert_array_equal(
             loaded.predict_proba(queries), classifier.predict_proba(queries)
         )
         other = Compose([ResampleFrames(7, "uniform"), CenterOnJoint("nose")])
-        for wrong in (None, other):
+        for wrong in (None, other) if transform is prepare else (other,):
             with pytest.raises(ValueError, match=r"was fitted with transform=(.|\n)*load\(folder"):
                 FewShotClassifier.load(tmp_path / "folder", wrong)
     FewShotClassifier(new_model()).fit(clips, labels).save(tmp_path / "folder")

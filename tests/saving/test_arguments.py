@@ -23,8 +23,11 @@ TRANSFORMS = [
     *(
         getattr(transforms, name)()
         for name in CLASSES
-        if name not in ("MapJoints", "RandomRotate", "ResampleFrames")
+        if name not in ("MapJoints", "RandomRotate", "ResampleByMotion", "ResampleFrames")
     ),
+    transforms.AlignView(turn_2d=True),
+    transforms.FillMissingJoints(ancestors=False),
+    transforms.ResampleByMotion(4, fraction=0.3),
     transforms.CenterOnJoint("head", mode="frame"),
     transforms.DropEdge(0.3),
     transforms.PairNorm(2.0, mode="PN-SI"),

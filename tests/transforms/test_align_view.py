@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pyg_fsar import Skeleton
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.transforms import AlignView
 from pyg_fsar.transforms.utils import torso
@@ -79,3 +80,23 @@ def test_flat_clips_are_refused() -> None:
     flat = SkeletonSequence.from_bodies(torch.randn(1, 2, 18, 3), skeleton="openpose18")
     with pytest.raises(ValueError, match="'openpose18' has 2 coordinates; leave"):
         AlignView()(flat)
+
+
+@pytest.mark.parametrize("score", [False, True])
+def test_2d_clips_from_behind_are_turned(score: bool) -> None:
+    joints = torch.rand(1, 9, 15, 2) + torch.tensor([0.0, 1.0])
+    layout = Skeleton.get("body15_2d")
+    left, right = layout.joint("left_shoulder"), layout.joint("right_shoulder")
+    joints[..., left, 0], joints[..., right, 0] = -1.0, 2.0
+    joints[0, :4, left, 0], joints[0, :4, right, 0] = 1.0, 0.5  # most frames count
+    joints[0, 5, 9] = 0
+    rest = torch.rand(1, 9, 15, int(score))
+    front = SkeletonSequence.from_bodies(torch.cat([joints, rest], dim=-1), skeleton=layout)
+    behind = front.with_bodies(torch.cat([joints * torch.tensor([-1.0, 1.0]), rest], dim=-1))
+    transform = AlignView(turn_2d=True)
+    assert torch.equal(transform(front).x, front.x)
+    torch.testing.assert_close(transform(behind).x, front.x)
+    nobody = front.with_bodies(torch.zeros_like(front.bodies))
+    assert torch.equal(transform(nobody).x, nobody.x)
+    with pytest.raises(ValueError, match=r"AlignView\(turn_2d=True\)"):
+        AlignView()(front)

@@ -18,12 +18,10 @@ ARGS = {
     "RandomRotate": (30,),
     "ResampleFrames": (8,),
     "RandomMirror": (1.0,),
+    "ResampleByMotion": (8,),
 }
-ALL = [
-    getattr(transforms, name)(*ARGS.get(name, ()))
-    for name in transforms.__all__
-    if name[0].isupper()
-]
+CLASSES = [name for name in transforms.__all__ if isinstance(getattr(transforms, name), type)]
+ALL = [getattr(transforms, name)(*ARGS.get(name, ())) for name in CLASSES]
 ON_CLIPS = [transform for transform in ALL if not isinstance(transform, transforms.DropEdge)]
 # Those that move joints and keep frames, bodies and joints what they are.
 MOVING = [
