@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from pyg_fsar.kernels import takes_operators, warp, warp_backward, warp_total
+from pyg_fsar.kernels import (
+    exported_total,
+    takes_operators,
+    warp,
+    warp_backward,
+    warp_total,
+)
 
 __all__ = [
     "MOST_FRAMES",
@@ -91,6 +97,8 @@ def least_cost(
     """
     _check(cost, band)
     problem = _pairs(cost), n.flatten(), m.flatten(), gamma, free_ends, band
+    if torch.compiler.is_exporting():
+        return exported_total(*problem).view_as(n)
     with_gradient = torch.is_grad_enabled() and cost.requires_grad
     total = warp(*problem)[0] if with_gradient else warp_total(*problem)
     return total.view_as(n)
@@ -144,7 +152,8 @@ def check_size(cost: Tensor, band: int | None = None) -> None:
         ValueError: If a pair has more than ``MOST_FRAMES`` squared cells and there is no band.
     """
     rows, columns = cost.shape[-2:]
-    if band is None and rows * columns > MOST_CELLS:
+    # While torch.export traces, the number of frames may be open.
+    if not torch.compiler.is_exporting() and band is None and rows * columns > MOST_CELLS:
         raise ValueError(
             f"to align {rows} x {columns} frames without a band takes time and memory in "
             "proportion to their product; give soft_dtw or dtw a band=, or resample clips to "
