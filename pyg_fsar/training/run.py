@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from pyg_fsar.data import gather_clips
+from pyg_fsar.nn.precision import warn_slow_bf16
 from pyg_fsar.training.build import build_model
 from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
 from pyg_fsar.training.fit import fit
@@ -27,7 +28,10 @@ __all__ = ["channels_of", "default_loggers", "launch", "run"]
 
 
 def launch(options: TrainingOptions) -> Fabric:
-    """Start Fabric, and with several devices the other processes unless ``fabric run`` did."""
+    """Start Fabric, and with several devices the other processes unless ``fabric run`` did.
+
+    It warns if the precision makes this machine slower.
+    """
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -35,6 +39,8 @@ def launch(options: TrainingOptions) -> Fabric:
     )
     if not os.environ.get("LT_CLI_USED"):
         fabric.launch()
+    if fabric.is_global_zero:
+        warn_slow_bf16(options.precision, fabric.device)
     return fabric
 
 
