@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import DTYPES, compiled
+from pyg_fsar.kernels.exporting import exporting
 
 __all__ = [
     "WARP_FUNCTIONS",
@@ -72,7 +73,7 @@ def forced_backend() -> str | None:
     Raises:
         ValueError: If the variable has another value than ``on`` and ``off``.
     """
-    if _switched_off() or torch.compiler.is_exporting():
+    if _switched_off() or exporting():
         return "vectorised"
     return _forced.get()
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_fsar.kernels.loop import loop
+from pyg_fsar.kernels.exporting import loop
 from pyg_fsar.kernels.warp.vectorised import in_band
 
 __all__ = ["exported_total"]

@@ -12,6 +12,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from pyg_fsar.kernels import (
     exported_total,
+    exporting,
     takes_operators,
     warp,
     warp_backward,
@@ -97,7 +98,7 @@ def least_cost(
     """
     _check(cost, band)
     problem = _pairs(cost), n.flatten(), m.flatten(), gamma, free_ends, band
-    if torch.compiler.is_exporting():
+    if exporting():
         return exported_total(*problem).view_as(n)
     with_gradient = torch.is_grad_enabled() and cost.requires_grad
     total = warp(*problem)[0] if with_gradient else warp_total(*problem)
@@ -153,7 +154,7 @@ def check_size(cost: Tensor, band: int | None = None) -> None:
     """
     rows, columns = cost.shape[-2:]
     # While torch.export traces, the number of frames may be open.
-    if not torch.compiler.is_exporting() and band is None and rows * columns > MOST_CELLS:
+    if not exporting() and band is None and rows * columns > MOST_CELLS:
         raise ValueError(
             f"to align {rows} x {columns} frames without a band takes time and memory in "
             "proportion to their product; give soft_dtw or dtw a band=, or resample clips to "

@@ -1,16 +1,20 @@
-"""Every so many frames of bodies."""
+"""Frames at regular steps."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from pyg_fsar.kernels import exporting
+
 __all__ = ["every_frame"]
 
 
 def every_frame(x: Tensor, stride: int) -> Tensor:
-    """Every ``stride``-th frame: a view, but a copy while ``torch.export`` traces, which would take
-    the layout of the view for a property of all numbers of frames.
+    """Every ``stride``-th frame, beginning with the first.
+
+    It is a view, but a copy while ``torch.export`` traces, which would otherwise specialise the
+    graph to the memory layout that the view has for one number of frames.
 
     Args:
         x: Bodies.
@@ -20,6 +24,6 @@ def every_frame(x: Tensor, stride: int) -> Tensor:
         - **x:** ``[B, T, V, C]``
         - **output:** ``[B, ceil(T / stride), V, C]``
     """
-    if stride > 1 and torch.compiler.is_exporting():
+    if stride > 1 and exporting():
         return x.index_select(1, torch.arange(0, x.size(1), stride, device=x.device))
     return x[:, ::stride]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_fsar.kernels.loop import loop
+from pyg_fsar.kernels import exporting, loop
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.nn.precision import onednn_takes_bf16
 from pyg_fsar.skeleton import Skeleton
@@ -148,7 +148,9 @@ class _LSTM(nn.RNNBase):
         w_input, w_hidden, b_input, b_hidden = (getattr(self, f"{n}_l0{suffix}") for n in names)
         state = (x.new_zeros(x.size(0), self.hidden_size),) * 2
 
-        def step(state: tuple[Tensor, Tensor], gates: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        def step(
+            state: tuple[Tensor, Tensor], gates: Tensor
+        ) -> tuple[tuple[Tensor, Tensor], Tensor]:
             hidden, cell = state
             enter, forget, new, leave = (gates + hidden @ w_hidden.t()).chunk(4, dim=-1)
             cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
@@ -156,7 +158,7 @@ class _LSTM(nn.RNNBase):
             return (hidden, cell), hidden.clone()
 
         gates = F.linear(x, w_input, b_input + b_hidden)
-        if torch.compiler.is_exporting():  # one loop for every number of frames
+        if exporting():  # one loop for every number of frames
             return loop(step, (state[0], state[0].clone()), gates.movedim(1, 0)).movedim(0, 1)
         out = []
         for frame in gates.unbind(1):
