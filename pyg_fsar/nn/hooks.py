@@ -1,4 +1,4 @@
-"""Whether a module has to be called, or what it does may be computed in another way."""
+"""Whether a fast path may replace the call of a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all warping aligners share: the operators on batches of any shape."""
+"""Common parts of warping aligners: option checks, and the operators on any batch shape."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_CELLS = MOST_FRAMES * (MOST_FRAMES + 2)
 
 
 def check_smoothing(name: str, value: float) -> float:
-    """Refuse what cannot smooth a minimum.
+    """Check the smoothing of a soft minimum.
 
     Args:
         name: What the aligner calls it.
@@ -58,7 +58,7 @@ def check_smoothing(name: str, value: float) -> float:
 
 
 def check_band(band: SupportsIndex | None) -> int | None:
-    """Refuse what is no radius of a band.
+    """Check the radius of a band.
 
     Raises:
         TypeError: If it is neither a whole number nor None.

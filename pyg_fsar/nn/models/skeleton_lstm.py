@@ -129,7 +129,7 @@ class _LSTM(nn.RNNBase):
         return self.recur(x)
 
     def recur(self, x: Tensor) -> Tensor:
-        """The operator of PyTorch."""
+        """The layer by PyTorch's fused operator."""
         zeros = x.new_zeros(1 + self.bidirectional, x.size(0), self.hidden_size)
         weights: Any = self._flat_weights
         return torch.lstm(
@@ -137,7 +137,7 @@ class _LSTM(nn.RNNBase):
         )[0]
 
     def unrolled(self, x: Tensor) -> Tensor:
-        """The same frame by frame, since torch.compile neither takes nor traces LSTMs."""
+        """The layer frame by frame, for torch.compile and torch.export, which refuse it."""
         out = self._one_way(x, "")
         if self.bidirectional:
             out = torch.cat([out, self._one_way(x.flip(1), "_reverse").flip(1)], dim=-1)
