@@ -28,6 +28,7 @@ SUBPACKAGES = (
     "cli",
     "data",
     "datasets",
+    "export",
     "few_shot",
     "formats",
     "kernels",

@@ -61,6 +61,7 @@ class FewShotClassifier:
     Attributes:
         classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``.
         skeleton_: Layout of the clips that the encoder gets.
+        support_: The embedded examples, with positions in ``classes_`` as ``y``.
 
     Raises:
         TypeError: If the model is no :class:`~pyg_fsar.nn.FewShotModel`.
@@ -160,6 +161,11 @@ class FewShotClassifier:
             model.match(support, support[:1])
         self.classes_, self.skeleton_, self._support = classes, layout, support
         return self
+
+    @property
+    def support_(self) -> EmbeddedClips:
+        """The embedded examples, see the class; errors as for :meth:`predict`."""
+        return self._fitted()
 
     def predict(self, clips: Clips) -> np.ndarray:
         """The most probable label of each clip.

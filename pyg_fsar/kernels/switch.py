@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.kernels.compiled import DTYPES, compiled
+from pyg_fsar.kernels.exporting import exporting
 
 __all__ = [
     "WARP_FUNCTIONS",
@@ -66,12 +67,15 @@ def use_backend(name: str) -> Iterator[None]:
 @torch.compiler.assume_constant_result
 def forced_backend() -> str | None:
     """Backend named by :func:`use_backend`; ``"vectorised"`` if ``PYG_FSAR_KERNELS=off`` is set in
-    the environment; or None, if the choice is open.
+    the environment, and while ``torch.export`` traces, whose readers know PyTorch's operators
+    alone; or None, if the choice is open.
 
     Raises:
         ValueError: If the variable has another value than ``on`` and ``off``.
     """
-    return "vectorised" if _switched_off() else _forced.get()
+    if _switched_off() or exporting():
+        return "vectorised"
+    return _forced.get()
 
 
 def _switched_off() -> bool:

@@ -1,4 +1,4 @@
-"""What matchers share: checked input, logits from distances, and the way other code calls them."""
+"""The base class of matchers, and the function by which other code calls any matcher."""
 
 from __future__ import annotations
 

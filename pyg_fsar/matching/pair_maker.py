@@ -1,4 +1,4 @@
-"""Makes matchers of a frame cost and an aligner, and refuses options that have no effect."""
+"""Builds matchers from a frame cost and an aligner, and refuses options without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the K support clips of a class stand for it: the one place that knows of shots.
+"""Rules by which the K support clips of a class represent it. No other module knows of shots.
 
 A rule turns the support into references, embedded clips that queries are aligned with, and says how
 a class's distances to several references become one. A further rule is one entry of :data:`SHOTS`.

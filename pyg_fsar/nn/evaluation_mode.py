@@ -1,4 +1,4 @@
-"""A model in evaluation mode for a while."""
+"""A context manager for evaluation mode."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ __all__ = ["evaluation_mode"]
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; after it each part of the module is in the mode that it was in, also
-    where parts were in different ones.
+    """Put a module into evaluation mode; on exit each submodule returns to the mode it was in.
 
     Args:
         module: Any module.

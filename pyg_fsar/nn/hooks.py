@@ -1,4 +1,4 @@
-"""Whether a module has to be called, or what it does may be computed in another way."""
+"""Whether a fast path may replace the call of a module."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ def has_hooks(*modules: nn.Module | None) -> bool:
 
 def behaves_as(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a call of this module does what a class of PyTorch does and nothing else: nothing
-    overrides its forward, and it has no hooks. Its weights may be parametrised.
+    overrides its forward, it has no hooks, and its weights are plain tensors. They may be
+    parametrised. Quantisation replaces the module, or its weight by a tensor of another class.
     """
     return (
         isinstance(module, kind)
         and type(module).forward is kind.forward
         and "forward" not in vars(module)
         and not has_hooks(module)
+        and all(type(p) in (nn.Parameter, type(None)) for p in module._parameters.values())
     )

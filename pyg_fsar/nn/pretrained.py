@@ -142,7 +142,7 @@ class PretrainedModule(nn.Module):
         state = _load_state(files.files[WEIGHTS], weights)
         with _limited_parameters(state, str(config)):
             module = make()
-        # What is no part of the state, such as an adjacency, follows the weights.
+        # Buffers outside the state, such as an adjacency, take the dtype of the weights.
         for dtype in _floating_dtypes(state):
             module.to(dtype)
         try:
@@ -209,7 +209,7 @@ def _limited_parameters(state: dict[str, Tensor], config: str) -> Iterator[None]
     """Refuse a config that asks for far more parameters than there are weights, before they fill
     the memory.
     """
-    # Modules may make some that they replace, and such that are shared.
+    # A margin: constructors may make parameters that are replaced later, or shared.
     room = 4 * sum(value.numel() for value in state.values()) + 100_000
     here = threading.get_ident()
 
@@ -228,13 +228,13 @@ def _limited_parameters(state: dict[str, Tensor], config: str) -> Iterator[None]
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that notes its arguments."""
+    """Wrap a constructor so that it records its arguments."""
     signature = inspect.signature(init)
 
     @functools.wraps(init)
     def recording(self: PretrainedModule, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        # A derived class's constructor comes back after those it calls and so has the last word.
+        # The most derived `__init__` returns last, so its arguments are recorded.
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()  # which another version may change
         arguments: dict[str, Any] = {}

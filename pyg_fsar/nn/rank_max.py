@@ -14,7 +14,7 @@ from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["RANK_METHODS", "RankMax", "nuclear_norm"]
 
-# Singular values below this share of the largest are rounding noise of a Gram matrix.
+# Singular values below this fraction of the largest are rounding errors of a Gram matrix.
 RELATIVE_CUT = 1e-6
 # Squared precision of the coding rate, as in Yu et al. (NeurIPS 2020).
 SQUARED_PRECISION = 0.25
@@ -127,7 +127,7 @@ class _NuclearNorm(torch.autograd.Function):
         return grad[..., None, None] * polar
 
 
-# Joints that do not exist become rows of zeros, which no measure notices.
+# Missing joints become rows of zeros, which change no measure.
 
 
 def _softmax(x: Tensor, mask: Tensor | None) -> Tensor:

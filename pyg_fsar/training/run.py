@@ -28,7 +28,10 @@ __all__ = ["channels_of", "default_loggers", "launch", "run"]
 
 
 def launch(options: TrainingOptions) -> Fabric:
-    """Start Fabric, and with several devices the other processes unless ``fabric run`` did."""
+    """Start Fabric, and with several devices the other processes unless ``fabric run`` did.
+
+    It warns if the precision makes this machine slower.
+    """
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,

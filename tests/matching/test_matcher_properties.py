@@ -1,5 +1,6 @@
 """What every matcher satisfies, and every cost with every aligner."""
 
+import copy
 import inspect
 from functools import partial
 
@@ -195,3 +196,40 @@ def test_compiles_whole_without_the_number_of_classes(name, shots):
         inputs = clips(2 * n_way), torch.arange(n_way).repeat(2), clips(4)
         compiled_again = torch.compile(matcher, fullgraph=True, backend="eager")
         torch.testing.assert_close(compiled_again(*inputs, n_way=n_way), matcher(*inputs))
+
+
+class OnlyLinear(torch.Tensor):
+    """A weight in a format that only linear layers can read, as quantisation makes it."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func.__name__ not in ("linear", "detach", "requires_grad_", "as_subclass", "__get__"):
+            raise NotImplementedError(f"{func.__name__} of a quantised weight")
+        out = super().__torch_function__(func, types, args, kwargs or {})
+        return out.as_subclass(torch.Tensor) if func.__name__ == "linear" else out
+
+
+def quantised_weights(matcher):
+    matcher = copy.deepcopy(matcher)
+    for module in matcher.modules():
+        if isinstance(module, torch.nn.Linear):
+            weight = module.weight.detach().as_subclass(OnlyLinear)
+            module.weight = torch.nn.Parameter(weight, requires_grad=False)
+    return matcher
+
+
+def quantised_modules(matcher):
+    return torch.ao.quantization.quantize_dynamic(matcher, dtype=torch.float16)
+
+
+@every_matcher
+@pytest.mark.parametrize("quantise", [quantised_weights, quantised_modules])
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning")
+def test_linear_layers_may_be_quantised(name, quantise):
+    matcher = built(name).float()
+    support, query, support_y = clips(6).float(), clips(4).float(), torch.arange(3).repeat(2)
+    with torch.no_grad():
+        logits = matcher(support, support_y, query)
+        quantised = quantise(matcher)(support, support_y, query)
+    torch.testing.assert_close(quantised, logits, rtol=1e-2, atol=1e-3)

@@ -235,3 +235,14 @@ def test_a_norm_that_gives_its_input_back_does_not_change_it() -> None:
         kept = x.clone()
         torch.testing.assert_close(apply_norm(x, norm, dropout, relu=True), kept.relu())
         assert torch.equal(x, kept)
+
+
+@each_encoder
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning")
+def test_quantised_layers_are_called(make: Callable) -> None:
+    model = made(make, training=False)
+    quantised = torch.ao.quantization.quantize_dynamic(model, dtype=torch.float16)
+    assert not any(isinstance(module, nn.Linear) for module in quantised.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(quantised(clips()), model(clips()), rtol=2e-2, atol=2e-3)

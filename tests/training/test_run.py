@@ -10,6 +10,7 @@ from lightning_fabric.loggers import CSVLogger
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import SkeletonArrays
+from pyg_fsar.nn import precision
 from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
@@ -134,9 +135,16 @@ def test_missing_matplotlib_is_noticed_before_training(
     assert not (tmp_path / "out").exists()
 
 
-def test_launch():
-    fabric = launch(TrainingOptions(accelerator="cpu", devices="1", precision="bf16-mixed"))
+def test_launch(monkeypatch):
+    fabric = launch(TrainingOptions(accelerator="cpu", devices="1"))
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
+    bf16 = TrainingOptions(accelerator="cpu", devices="1", precision="bf16-mixed")
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: True)
+    launch(bf16)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: False)
+    with pytest.warns(UserWarning, match="bf16-mixed.*leave the option out") as caught:
+        launch(bf16)
+    assert len(caught) == 1
     with pytest.raises(ValueError, match="'half' is invalid"):
         launch(TrainingOptions(accelerator="cpu", devices="1", precision="half"))
 

@@ -1,4 +1,4 @@
-"""True lengths of padded pairs, which all aligners read in the same way."""
+"""Checks of costs and of the true lengths of padded pairs, common to all aligners."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PairLengths = tuple[Tensor | int, Tensor | int]
 
 
 def check_cost(cost: Tensor) -> Tensor:
-    """Refuse what is not a cost ``[..., N, M]`` and bring half precision to float32.
+    """Check a cost ``[..., N, M]`` and convert half precision to float32.
 
     Raises:
         TypeError: If the cost is not a floating-point tensor.

@@ -1,4 +1,4 @@
-"""What all warping aligners share: the operators on batches of any shape."""
+"""Common parts of warping aligners: option checks, and the operators on any batch shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from pyg_fsar.kernels import takes_operators, warp, warp_backward, warp_total
+from pyg_fsar.kernels import (
+    exported_total,
+    exporting,
+    takes_operators,
+    warp,
+    warp_backward,
+    warp_total,
+)
 
 __all__ = [
     "MOST_FRAMES",
@@ -28,7 +35,7 @@ MOST_CELLS = MOST_FRAMES * (MOST_FRAMES + 2)
 
 
 def check_smoothing(name: str, value: float) -> float:
-    """Refuse what cannot smooth a minimum.
+    """Check the smoothing of a soft minimum.
 
     Args:
         name: What the aligner calls it.
@@ -51,7 +58,7 @@ def check_smoothing(name: str, value: float) -> float:
 
 
 def check_band(band: SupportsIndex | None) -> int | None:
-    """Refuse what is no radius of a band.
+    """Check the radius of a band.
 
     Raises:
         TypeError: If it is neither a whole number nor None.
@@ -91,6 +98,8 @@ def least_cost(
     """
     _check(cost, band)
     problem = _pairs(cost), n.flatten(), m.flatten(), gamma, free_ends, band
+    if exporting():
+        return exported_total(*problem).view_as(n)
     with_gradient = torch.is_grad_enabled() and cost.requires_grad
     total = warp(*problem)[0] if with_gradient else warp_total(*problem)
     return total.view_as(n)
@@ -144,7 +153,8 @@ def check_size(cost: Tensor, band: int | None = None) -> None:
         ValueError: If a pair has more than ``MOST_FRAMES`` squared cells and there is no band.
     """
     rows, columns = cost.shape[-2:]
-    if band is None and rows * columns > MOST_CELLS:
+    # While torch.export traces, the number of frames may be open.
+    if not exporting() and band is None and rows * columns > MOST_CELLS:
         raise ValueError(
             f"to align {rows} x {columns} frames without a band takes time and memory in "
             "proportion to their product; give soft_dtw or dtw a band=, or resample clips to "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pyg_fsar.kernels import Activated, activated_products, has_kernel
+from pyg_fsar.kernels import Activated, activated_products, exporting, has_kernel
 from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
 from pyg_fsar.matching.costs.cosine import CosineCost
 from pyg_fsar.nn.attention import JointActivation, QueryMaps, SpatialActivation, SupportMaps
@@ -93,7 +93,7 @@ class ActivatedCost(FrameCost):
                 "activation", x.size(-1), torch.promote_types(x.dtype, torch.float32), x.device
             )
         size = self.chunk_size or self._chunk_size(y, fused)
-        if size >= len(x):
+        if exporting() or size >= len(x):  # the number of queries stays open in an exported graph
             return self._compare(fused, *queries, *support)
         chunks = zip(*(part.split(size) for part in queries), strict=True)
         return torch.cat(
@@ -126,7 +126,7 @@ class ActivatedCost(FrameCost):
                 return cost.from_products(inner, x_norm[..., None], y_norm[..., None, :])
             clips = self.activation.pairs(x, y)
         costs = self.cost.paired(*(side.flatten(0, 1) for side in clips))
-        return costs.unflatten(0, (len(maps[0]), -1))
+        return costs.unflatten(0, (maps[0].size(0), -1))  # not len(), a constant for torch.export
 
     def _may_fuse(self) -> bool:
         """Whether the kernel computes this cost: it knows one dropout for both directions."""
@@ -163,7 +163,7 @@ class ActivatedCost(FrameCost):
 
 
 def _side(direction: JointActivation, joints: Tensor, scores: Tensor, values: Tensor) -> Activated:
-    """What activates one clip of each pair, in at least float32."""
+    """Input of the kernel for one clip of each pair, in at least float32."""
     with torch.autocast(joints.device.type, enabled=False):
         return Activated(
             _full(joints),

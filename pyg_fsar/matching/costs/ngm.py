@@ -61,7 +61,7 @@ class NGMCost(FrameCost):
 
     @property
     def balance(self) -> Tensor:
-        """Share of the edges in the cost, between 0 and 1."""
+        """Fraction of the edges in the cost, between 0 and 1."""
         return self.balance_logit.sigmoid()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class EdgeAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as :class:`torch.nn.MultiheadAttention` does."""
-        # Weights of a Linear's own size leave scores near zero and all edges of a joint alike.
+        # The default of Linear is so small that scores are near zero and all weights nearly equal.
         nn.init.xavier_uniform_(self.query.weight)
         nn.init.xavier_uniform_(self.key.weight)
         nn.init.zeros_(self.query.bias)

@@ -130,7 +130,7 @@ class JointActivation(nn.Module):
         return self.attend(x, scores, self.values(x if self.value_from == "self" else other))
 
     def may_fold(self) -> bool:
-        """Whether maps may be folded into each other: modules are PyTorch's own, without hooks."""
+        """Whether linear maps may be multiplied into one: modules are PyTorch's own, unhooked."""
         maps = (self.query, self.key, self.value, self.out)
         return (
             all(behaves_as(module, nn.Linear) for module in maps)
@@ -140,7 +140,7 @@ class JointActivation(nn.Module):
         )
 
     def _by_modules(self, x: Tensor, other: Tensor) -> Tensor:
-        """The formula as it is written, in which every module is called."""
+        """The formula of the class, computed by calling every module."""
         clip = "a" if self.value_from == "self" else "b"
         source = x if self.value_from == "self" else other
         query, key, value = (
@@ -190,14 +190,14 @@ class JointActivation(nn.Module):
 
 
 class QueryMaps(NamedTuple):
-    """What spatial activation computes of each query clip."""
+    """Projections of query clips, each computed once per clip."""
 
     joints: Tensor
     values: Tensor
 
 
 class SupportMaps(NamedTuple):
-    """What spatial activation computes of each support clip."""
+    """Projections of support clips, each computed once per clip."""
 
     joints: Tensor
     values: Tensor
@@ -262,16 +262,16 @@ class SpatialActivation(nn.Module):
         return self.pairs(self.query_maps(x), self.support_maps(y))
 
     def may_fold(self) -> bool:
-        """As of both directions."""
+        """Whether :meth:`JointActivation.may_fold` holds for both directions."""
         return self.x_from_y.may_fold() and self.y_from_x.may_fold()
 
     def query_maps(self, x: Tensor) -> QueryMaps:
-        """All that is computed of clips ``[Q, T, V, C]`` on their own."""
+        """Projections of query clips ``[Q, T, V, C]``."""
         mixing = self.x_from_y if self.value_from == "self" else self.y_from_x
         return QueryMaps(x, mixing.values(x))
 
     def support_maps(self, y: Tensor) -> SupportMaps:
-        """All that is computed of clips ``[S, T, V, C]`` on their own."""
+        """Projections of support clips ``[S, T, V, C]``."""
         mixing = self.y_from_x if self.value_from == "self" else self.x_from_y
         return SupportMaps(y, mixing.values(y), *self.x_from_y.keys(y), *self.y_from_x.queries(y))
 
@@ -286,7 +286,7 @@ class SpatialActivation(nn.Module):
         return of_x + y.key_bias.unsqueeze(-2), of_y + y.query_bias[:, None, ..., None]
 
     def values(self, x: QueryMaps, y: SupportMaps) -> tuple[Tensor, Tensor]:
-        """The values that ``x`` and ``y`` mix."""
+        """Values of the attention that activates ``x``, and of the one that activates ``y``."""
         return (x.values, y.values) if self.value_from == "self" else (y.values, x.values)
 
     def pairs(self, x: QueryMaps, y: SupportMaps) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What convolutions with a learned graph ask of their input."""
+"""Input checks of convolutions with a learned graph."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_fsar.nn.conv.temporal_conv import NormalisedConv, TemporalConv
+from pyg_fsar.nn.functional import every_frame
 
 __all__ = ["MultiScaleTemporalConv"]
 
@@ -83,4 +84,4 @@ class MultiScaleTemporalConv(NormalisedConv):
         outs = [branch(part) for branch, part in zip(self.branches, convolved, strict=True)]
         outs.append(F.max_pool2d(pooled, (3, 1), stride=(self.stride, 1), padding=(1, 0)))
         outs = [out.permute(0, 2, 3, 1) for out in outs]
-        return torch.cat([*outs, self.point(x[:, :: self.stride])], dim=-1)
+        return torch.cat([*outs, self.point(every_frame(x, self.stride))], dim=-1)

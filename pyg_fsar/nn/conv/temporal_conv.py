@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_fsar.nn.functional import prefers_short_conv, short_conv
+from pyg_fsar.nn.functional import every_frame, prefers_short_conv, short_conv
 from pyg_fsar.nn.norm.apply_norm import apply_norm
 
 __all__ = ["NormalisedConv", "TemporalConv"]
@@ -94,9 +94,10 @@ class _FrameConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.kernel_size == (1, 1):
-            # Leaves frames out before, not within the convolution, which for fewer than 16 channels
-            # writes beyond its buffer in backward and crashes (uxlfoundation/oneDNN#6035).
-            return F.conv2d(input[:, :, :: self.stride[0]], self.weight, self.bias)
+            # Selects frames before the convolution: a strided one of under 16 channels writes beyond
+            # its buffer in the backward pass and crashes (uxlfoundation/oneDNN#6035).
+            frames = every_frame(input.permute(0, 2, 3, 1), self.stride[0])
+            return F.conv2d(frames.permute(0, 3, 1, 2), self.weight, self.bias)
         x = input.permute(0, 2, 3, 1)
         if self.bias is not None and self.stride == (1, 1) and prefers_short_conv(x, self.weight):
             return short_conv(x, self.weight, self.bias).permute(0, 3, 1, 2)

@@ -67,7 +67,7 @@ def prefers_short_conv(x: Tensor, weight: Tensor) -> bool:
 
 
 def _saves(num_frames: int, taps: int) -> bool:
-    """Whether products are at most two thirds of the pairs of frames that the kernel reaches."""
+    """Whether products are at most two thirds of the pairs of frames within the kernel."""
     reach = min(taps // 2, num_frames - 1)
     pairs = num_frames * (2 * reach + 1) - reach * (reach + 1)
     return any(num_frames == n and 3 * rank <= 2 * pairs for n, rank in PRODUCTS.items())
@@ -210,7 +210,7 @@ def _(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @register_flop_formula(torch.ops.pyg_fsar.short_conv)
 def _operations(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    # As of the convolution it stands for, so that counts do not depend on the device.
+    # FLOPs of the convolution it replaces, so that counts do not depend on the device.
     return 2 * x[:3].numel() * weight.numel()
 
 

@@ -1,4 +1,4 @@
-"""What encoders made of a row of blocks share."""
+"""The base class of encoders that are a sequence of blocks."""
 
 from __future__ import annotations
 

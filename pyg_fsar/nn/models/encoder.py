@@ -1,4 +1,4 @@
-"""What encoders of skeletons share."""
+"""The base class of encoders."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class SkeletonEncoder(PretrainedModule):
                 "make it with smaller strides"
             )
         weight = next(self.parameters(), None)
-        # Other types may differ, since autocast joins them, but never double with another.
+        # Mixed precision is fine; float64 with anything else is an error.
         if (
             weight is not None
             and x.dtype != weight.dtype
@@ -166,7 +166,7 @@ class SkeletonEncoder(PretrainedModule):
 def block_plan(
     num_blocks: int, plan: Sequence[tuple[int, int]] | None = None
 ) -> Sequence[tuple[int, int]]:
-    """Output channels and temporal stride of every block.
+    """Output channels and temporal stride of each block.
 
     Args:
         num_blocks: 2, 4, 7 or 10, see :class:`~pyg_fsar.nn.STGCN`.

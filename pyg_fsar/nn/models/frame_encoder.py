@@ -117,9 +117,11 @@ class FrameEncoder(SkeletonEncoder):
         """
         edge_index = self.drop_edge(self.edge_index)
         out = self._encode_frames(x.flatten(0, 1), edge_index)
-        if out.shape != (x.shape[:3].numel(), self.out_channels):
+        # Not numel(), which makes torch.export take the numbers of bodies and frames for constants.
+        num_joints = x.size(0) * x.size(1) * x.size(2)
+        if out.shape != (num_joints, self.out_channels):
             raise ValueError(
-                f"{type(self.gnn).__name__} gave {list(out.shape)} for {x.shape[:3].numel()} "
+                f"{type(self.gnn).__name__} gave {list(out.shape)} for {num_joints} "
                 f"joints; expected one row each of out_channels={self.out_channels}"
             )
         out = out.view(*x.shape[:3], -1)

@@ -28,7 +28,8 @@ def scales(skeleton: Skeleton, num_scales: int, window: int = 1) -> Tensor:
     r"""Which joints of a window of frames are :math:`0, 1, \dots, S - 1` bones apart, each joint
     being joined to itself in every scale.
 
-    Between frames, a joint is one bone away from itself, and all others are as far as within one.
+    Between frames, a joint is one hop away from itself; other joints are as many hops away as
+    within a frame.
 
     Shapes:
         - **output:** ``[S, window * V, window * V]``, zeros and ones
@@ -129,7 +130,7 @@ class MSG3DStage(nn.Module):
         norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        # Without biases, since the batch normalisation that follows takes any constant away.
+        # Without biases, which the batch normalisation that follows would remove.
         conv = SpatialGraphConv(in_channels, hidden_channels, num_scales, bias=False)
         self.graph = GraphUnit(conv, num_joints)
         self.first = ResidualTemporalUnit(hidden_channels, out_channels, stride, dropout)

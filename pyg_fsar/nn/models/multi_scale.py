@@ -1,4 +1,4 @@
-"""What encoders whose blocks look at several time scales share."""
+"""The base class of encoders with multi-scale temporal convolutions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MultiScaleBlock(AGCNBlock):
     r"""A block with a graph convolution, around which the input is added, and temporal branches of
     several dilations.
 
-    A subclass says which convolutions by :meth:`make_spatial` and :meth:`make_temporal`.
+    A subclass makes its convolutions in :meth:`make_spatial` and :meth:`make_temporal`.
 
     Args:
         in_channels: Size of each input joint.

@@ -1,4 +1,4 @@
-"""Several encoders of one clip, each of which sees it in another way."""
+"""Several encoders, each with another stream of the same clip as input."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_fsar.kernels import exporting, loop
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, make_norm
 from pyg_fsar.nn.precision import onednn_takes_bf16
 from pyg_fsar.skeleton import Skeleton
@@ -128,7 +129,7 @@ class _LSTM(nn.RNNBase):
         return self.recur(x)
 
     def recur(self, x: Tensor) -> Tensor:
-        """The operator of PyTorch."""
+        """The layer by PyTorch's fused operator."""
         zeros = x.new_zeros(1 + self.bidirectional, x.size(0), self.hidden_size)
         weights: Any = self._flat_weights
         return torch.lstm(
@@ -136,7 +137,7 @@ class _LSTM(nn.RNNBase):
         )[0]
 
     def unrolled(self, x: Tensor) -> Tensor:
-        """The same frame by frame, since torch.compile neither takes nor traces LSTMs."""
+        """The layer frame by frame, for torch.compile and torch.export, which refuse it."""
         out = self._one_way(x, "")
         if self.bidirectional:
             out = torch.cat([out, self._one_way(x.flip(1), "_reverse").flip(1)], dim=-1)
@@ -145,11 +146,22 @@ class _LSTM(nn.RNNBase):
     def _one_way(self, x: Tensor, suffix: str) -> Tensor:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         w_input, w_hidden, b_input, b_hidden = (getattr(self, f"{n}_l0{suffix}") for n in names)
-        hidden = cell = x.new_zeros(x.size(0), self.hidden_size)
-        out = []
-        for gates in F.linear(x, w_input, b_input + b_hidden).unbind(1):
-            enter, forget, new, leave = (gates + F.linear(hidden, w_hidden)).chunk(4, dim=-1)
+        state = (x.new_zeros(x.size(0), self.hidden_size),) * 2
+
+        def step(
+            state: tuple[Tensor, Tensor], gates: Tensor
+        ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+            hidden, cell = state
+            enter, forget, new, leave = (gates + hidden @ w_hidden.t()).chunk(4, dim=-1)
             cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
             hidden = leave.sigmoid() * cell.tanh()
+            return (hidden, cell), hidden.clone()
+
+        gates = F.linear(x, w_input, b_input + b_hidden)
+        if exporting():  # one loop for every number of frames
+            return loop(step, (state[0], state[0].clone()), gates.movedim(1, 0)).movedim(0, 1)
+        out = []
+        for frame in gates.unbind(1):
+            state, hidden = step(state, frame)
             out.append(hidden)
         return torch.stack(out, dim=1)

@@ -1,4 +1,4 @@
-"""What the encoders of a :class:`~pyg_fsar.nn.MultiStream` see of a body."""
+"""Inputs of the encoders of a :class:`~pyg_fsar.nn.MultiStream`."""
 
 from __future__ import annotations
 

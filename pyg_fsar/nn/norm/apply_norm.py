@@ -1,4 +1,4 @@
-"""Norms of channels, and what follows them in most blocks."""
+"""Normalisation of channels, with the dropout, residual and rectifier that usually follow."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def apply_norm(
     if residual is not None:
         out = out + residual.flatten(0, -2)
     if relu:
-        # In place saves a tensor. Not on what a module may have kept, shown to a hook, or passed
-        # through. And before any view is taken, since autograd copies gradients of changed views.
+        # In place saves a tensor, but only if no module or hook can refer to it. It precedes any
+        # view, since autograd copies gradients of views that are changed in place.
         ours = residual is not None or _makes_its_output(norm, dropout)
         out = out.relu_() if ours else out.relu()
     return out.view_as(x)
