@@ -101,7 +101,7 @@ class SkeletonDataset(Dataset):
         in_memory = root is None and processed_dir is None
         self.store = self._in_memory() if in_memory else self._on_disk()
         try:
-            self.skeleton = self._layout or Skeleton.get(self.store.info.get("skeleton"))
+            self.skeleton = self._layout or Skeleton.get(str(self.store.info.get("skeleton")))
             self.skeleton.check_joints(self.store.frames.shape[1], "a clip in it")
             Skeleton.register(self.skeleton)  # clips keep only the name
             if not self.class_names:
