@@ -17,6 +17,11 @@ from pyg_fsar.nn import STGCN
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_turned_off(monkeypatch):
+    monkeypatch.delenv("PYG_FSAR_KERNELS", raising=False)
+
+
 class OwnOperators(TorchDispatchMode):
     """Names of the operators of this package that ran."""
 

@@ -16,6 +16,11 @@ V = 3
 module = import_module("pyg_fsar.nn.functional.short_conv")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYG_FSAR_KERNELS", raising=False)
+
+
 def inputs(
     frames: int = 8, taps: int = 9, clips: int = 2, channels: int = 2, out_channels: int = 3
 ) -> list[Tensor]:
