@@ -14,8 +14,8 @@ __all__ = ["has_fast_bf16", "onednn_takes_bf16", "warn_slow_bf16"]
 def onednn_takes_bf16() -> bool:
     """Whether PyTorch's library for the CPU, oneDNN, computes all its operations in bfloat16.
 
-    It does from AVX-512 on, if necessary with float32 inside. Without it, some operations, such as an
-    LSTM under autocast, are missing and raise.
+    It does from AVX-512 on, if necessary with float32 inside. Without it, some operations, such as
+    an LSTM under autocast, are missing and raise.
     """
     # The operator exists wherever oneDNN does, and respects ONEDNN_MAX_CPU_ISA.
     return torch.backends.mkldnn.is_available() and bool(

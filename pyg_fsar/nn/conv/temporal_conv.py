@@ -94,8 +94,8 @@ class _FrameConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.kernel_size == (1, 1):
-            # Selects frames before the convolution: a strided one of under 16 channels writes beyond
-            # its buffer in the backward pass and crashes (uxlfoundation/oneDNN#6035).
+            # Selects frames before the convolution: a strided one of under 16 channels writes
+            # beyond its buffer in the backward pass and crashes (uxlfoundation/oneDNN#6035).
             frames = every_frame(input.permute(0, 2, 3, 1), self.stride[0])
             return F.conv2d(frames.permute(0, 3, 1, 2), self.weight, self.bias)
         x = input.permute(0, 2, 3, 1)
