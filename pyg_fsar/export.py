@@ -87,7 +87,7 @@ def export_program(
 
     Args:
         model: What to trace; it stays in its mode.
-        num_frames: Number of frames of the example clips, and without ``any_frames`` of all clips.
+        num_frames: Number of frames of the example clips; without ``any_frames``, of all clips.
         any_frames: Leave the number of frames open. It must be greater than the product of the
             encoder's temporal strides. Matchers that need clips of equal length, ``"protonet"``,
             ``"cosine"`` and ``"dastm"``, need False, and so does ``"koopman"``.
@@ -104,9 +104,13 @@ def export_program(
             "pyg_fsar.export.Decision(model, support)"
         )
     encoder = model.encoder if isinstance(model, Decision) else model
+    stride = getattr(encoder, "stride", 1)
+    if isinstance(model, Decision) and any_frames:
+        # PyTorch takes sizes that are equal in the example for equal always.
+        num_frames += stride * (-(-num_frames // stride) == model.support.size(1))
     like = next((p for p in encoder.parameters() if p.is_floating_point()), torch.empty(0))
     bodies = like.new_empty(2, num_frames, encoder.skeleton.num_joints, encoder.in_channels)
-    axes = [Dim("bodies", min=1), Dim("frames", min=getattr(encoder, "stride", 1) + 1)]
+    axes = [Dim("bodies", min=1), Dim("frames", min=stride + 1)]
     if isinstance(model, Decision):
         bodies, axes = bodies.expand(3, -1, -1, -1, -1).clone(), [Dim("clips", min=1), *axes]
     if not any_frames:

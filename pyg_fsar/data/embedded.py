@@ -138,7 +138,8 @@ class EmbeddedClips:
         """Number of frames of each clip, also where no clip is padded."""
         if self.lengths is not None:
             return self.lengths
-        return torch.full((len(self),), self.x.size(1), device=self.x.device)
+        # Not len(), which torch.export takes for a constant.
+        return torch.full((self.x.size(0),), self.x.size(1), device=self.x.device)
 
     @property
     def frames(self) -> Tensor:

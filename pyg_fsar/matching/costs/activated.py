@@ -126,7 +126,7 @@ class ActivatedCost(FrameCost):
                 return cost.from_products(inner, x_norm[..., None], y_norm[..., None, :])
             clips = self.activation.pairs(x, y)
         costs = self.cost.paired(*(side.flatten(0, 1) for side in clips))
-        return costs.unflatten(0, (maps[0].size(0), -1))  # not len(), a constant for torch.export
+        return costs.unflatten(0, (maps[0].size(0), -1))
 
     def _may_fuse(self) -> bool:
         """Whether the kernel computes this cost: it knows one dropout for both directions."""

@@ -120,7 +120,7 @@ class InnerProductCost(FrameCost):
                 channels.
         """
         _check_clips(x, y)
-        if len(x) != len(y):
+        if x.size(0) != y.size(0):
             raise ValueError(f"pairs need as many clips on either side, got {len(x)} and {len(y)}")
         with torch.autocast(x.device.type, enabled=False):
             x, y = _flatten_frames(x), _flatten_frames(y)
