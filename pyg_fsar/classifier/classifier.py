@@ -61,7 +61,6 @@ class FewShotClassifier:
     Attributes:
         classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``.
         skeleton_: Layout of the clips that the encoder gets.
-        support_: The embedded examples, with positions in ``classes_`` as ``y``.
 
     Raises:
         TypeError: If the model is no :class:`~pyg_fsar.nn.FewShotModel`.
