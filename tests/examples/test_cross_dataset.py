@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "cross_dataset.py"
-TINY = "--episodes 8 --n-query 2 --n-way 3".split()
+TINY = ["--episodes", "8", "--n-query", "2", "--n-way", "3"]
 METHODS = (
     "L2",
     "Euclidean DTW",

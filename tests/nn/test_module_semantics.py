@@ -41,7 +41,7 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     for name, cls in vars(ours).items()
     if inspect.isclass(cls)
     and issubclass(cls, ours.SkeletonEncoder)
-    and cls is not ours.SkeletonEncoder
+    and cls not in (ours.SkeletonEncoder, ours.MotionFeatures)  # which have no weights
     and not inspect.signature(cls).parameters.keys() & {"gnn", "block", "encoder", "make"}
 }
 ENCODERS["MultiStream"] = lambda: ours.MultiStream(
