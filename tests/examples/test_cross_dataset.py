@@ -1,0 +1,57 @@
+"""`examples/cross_dataset.py`, run as users run it, with tiny settings."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "cross_dataset.py"
+TINY = ["--episodes", "8", "--n-query", "2", "--n-way", "3"]
+METHODS = (
+    "L2",
+    "Euclidean DTW",
+    "cosine DTW",
+    "cosine DTW, frames centred",
+    "shipped, 3D",
+    "shipped, 2D, ± 45°",
+    "shipped, 2D, any view",
+)
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("cross_dataset", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of(text):
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def test_one_table_of_generated_motions(script, tmp_path, capsys):
+    script.main([*TINY, "--out", str(tmp_path)])
+    text = (tmp_path / "results.md").read_text()
+    assert text.strip() in capsys.readouterr().out
+    rows = rows_of(text)
+    assert [(row["shots"], row["method"], row["data"]) for row in rows] == [
+        (shots, method, data)
+        for shots in "15"
+        for method in METHODS
+        for data in ("generated", "mean")
+    ]
+    first = {row["method"]: row for row in rows if row["shots"] == "1"}
+    assert first["cosine DTW"]["gain over cosine DTW"] == "+0.00 ± 0.00"
+    own, reference = (
+        float(first[name]["accuracy (%)"].split()[0]) for name in ("shipped, 3D", "cosine DTW")
+    )
+    assert own > reference
+    gain = float(first["shipped, 3D"]["gain over cosine DTW"].split()[0])
+    assert gain == pytest.approx(own - reference, abs=0.011)
+    script.main([*TINY, "--out", str(tmp_path)])
+    assert (tmp_path / "results.md").read_text() == text
