@@ -63,7 +63,7 @@ class FewShotClassifier:
         skeleton_: Layout of the clips that the encoder gets.
 
     Raises:
-        TypeError: If the model is no :class:`~pyg_fsar.nn.FewShotModel`.
+        TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`.
         ValueError: If the batch size is not positive or the skeleton unknown.
 
     Example:

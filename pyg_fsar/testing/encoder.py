@@ -17,7 +17,7 @@ __all__ = ["assert_encoder"]
 def assert_encoder(
     encoder: nn.Module, skeleton: str | Skeleton = "ntu25", num_frames: int = 12
 ) -> None:
-    """Assert that a module is an encoder as :class:`~pyg_fsar.nn.FewShotModel` expects it.
+    """Assert that a module is an encoder as :class:`~pyg_fsar.FewShotModel` expects it.
 
     It must map ``[B, T, V, C]`` to ``[B, T', V, C']`` with ``C = encoder.in_channels`` and
     ``C' = encoder.out_channels``; in evaluation mode, encode each body independently of the others,

@@ -19,7 +19,7 @@ def assert_matcher(
     num_frames: int = 6,
     lengths: bool = True,
 ) -> None:
-    """Assert that a module is a matcher as :class:`~pyg_fsar.nn.FewShotModel` expects it.
+    """Assert that a module is a matcher as :class:`~pyg_fsar.FewShotModel` expects it.
 
     From support clips, their classes and query clips it must give finite logits ``[Q, N]`` that are
     equivariant to the order of the queries and the numbering of the classes, invariant to the order
