@@ -191,6 +191,19 @@ class FewShotClassifier:
         """
         return self._logits(clips).softmax(dim=-1).numpy()
 
+    def distances(self, clips: Clips) -> np.ndarray:
+        """Distance of each clip to each class, in the order of ``classes_``; errors as for
+        :meth:`predict`.
+
+        Unlike probabilities, which only compare the classes, they tell whether a clip resembles any
+        of them. They are the matcher's, or minus its logits if it has no scale.
+
+        Shapes:
+            - **output:** ``[n, N]``
+        """
+        scale = torch.as_tensor(getattr(self._few_shot.matcher, "logit_scale", 1.0)).item()
+        return -self._logits(clips).numpy() / scale
+
     def score(self, clips: Clips, labels: Collection[Any]) -> float:
         """Fraction of clips that get the label given; errors as for :meth:`fit` and
         :meth:`predict`.

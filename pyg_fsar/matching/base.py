@@ -42,6 +42,11 @@ class DistanceMatcher(PretrainedModule):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 
     @property
+    def logit_scale(self) -> float | Tensor:
+        """Logits are distances times minus this."""
+        return self.scale if self.log_scale is None else self.log_scale.exp()
+
+    @property
     def compiles_with_n_way(self) -> bool:
         """Whether a compiled graph needs ``n_way``; a subclass may override it."""
         return False
@@ -83,7 +88,7 @@ class DistanceMatcher(PretrainedModule):
                 and the other is not.
         """
         distances = self.distances(support, support_y, query, support_lengths, query_lengths, n_way)
-        return -(self.scale if self.log_scale is None else self.log_scale.exp()) * distances
+        return -self.logit_scale * distances
 
     def distances(
         self,

@@ -423,6 +423,20 @@ def test_nan_in_the_model_has_a_name(new_model, clips, labels, queries):
         classifier.fit(clips, labels)
 
 
+@pytest.mark.parametrize("options", [{"scale": 3.0}, {"scale": 3.0, "learn_scale": True}])
+def test_distances_tell_whether_a_clip_resembles_any_class(new_model, clips, labels, options):
+    classifier = FewShotClassifier(new_model(shots="nearest", **options)).fit(clips, labels)
+    distances = classifier.distances(clips)
+    assert distances.shape == (6, 3)
+    of_own = distances[np.arange(6), np.searchsorted(classifier.classes_, labels)]
+    np.testing.assert_allclose(of_own, 0, atol=1e-5)
+    plain = FewShotClassifier(new_model(shots="nearest")).fit(clips, labels)
+    np.testing.assert_allclose(distances, plain.distances(clips), rtol=1e-5, atol=1e-6)
+    strange = [clip.with_bodies(clip.bodies.flip(-2)) for clip in clips]
+    assert classifier.distances(strange).min() > 0.01
+    assert classifier.predict_proba(strange).max(axis=1).min() > 0.3  # which does not tell
+
+
 def test_any_matcher_will_do(clips, labels, queries):
     """All that it needs is the forward pass; to explain, a method ``align``, too."""
 
