@@ -37,18 +37,19 @@ MISTAKES = {
     "utd_fewshot": [("--root none", "there is no folder"), ("--n-way 5", "required: --root")],
     "ablation": [("--root none", "there is no folder"), ("--table none", "invalid choice")],
     "compose_pyg": [("--n-way 500", "need 500 classes"), ("--lr nan", "lr must be at least 0")],
+    "cross_dataset": [("--utd none", "there is no folder"), ("--episodes x", "invalid int value")],
     "pyg-fsar": [
         ("info none", "there is no file or folder"),
         ("info text.txt", "is of no known format"),
-        ("info empty", "has no subfolder with files"),
+        ("info empty", "Nor is it a folder with one subfolder per class"),
         ("prepare none", "there is no folder"),
         ("train clips --out new", "has 2 classes, but 5-way"),
         ("train clips --out new --val-fraction 2", "--val-fraction must lie between 0 and 1"),
-        ("evaluate clips", "need 5 classes"),
+        ("evaluate clips", "5-way episodes need 5"),
         ("evaluate clips --n-way 2", "leave the class out"),
-        ("evaluate clips --n-way 2 --model used", "config.json"),
-        ("classify clips text.txt", "is of no known format"),
-        ("classify clips text.txt --model none", "there is no model"),
+        ("evaluate clips --n-way 2 --model used", "no preparation.json"),
+        ("classify clips text.txt", "no clip is among the files given"),
+        ("classify clips clips/a/0.csv --model none", "there is no model"),
         ("classify clips clips/a/0.csv --top 0", "--top must be at least 1"),
         ("classify clips clips/a/0.csv --save used", "no part of a classifier"),
         ("explain clips none", "there is no file or folder"),
@@ -93,7 +94,7 @@ def test_a_mistake_is_one_line(
     if "cuda" in line and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     arguments = line.split()
-    if name != "pyg-fsar" and "--accelerator" not in arguments:
+    if name not in ("pyg-fsar", "cross_dataset") and "--accelerator" not in arguments:
         arguments += ["--accelerator", "cpu"]
     with pytest.raises(SystemExit) as exit_info:
         run_script(lambda: program(name)(arguments))

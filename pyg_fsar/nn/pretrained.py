@@ -131,7 +131,8 @@ class PretrainedModule(nn.Module):
         except ValueError as error:
             if is_whole:
                 raise
-            raise ValueError(f"{error}. {changed}: {cure}") from error
+            reason = f"{error!s:.200}"
+            raise ValueError(f"{changed}: {reason}; {cure}") from error
         if not is_whole:
             raise ValueError(f"{changed}; {cure}")
         if files.damaged == WEIGHTS:

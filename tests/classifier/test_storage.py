@@ -142,7 +142,7 @@ def test_a_function_made_again_is_the_same_transform(new_model, clips, labels, t
 
     one, other = make(), make()
     assert repr(one) != repr(other)  # the place in memory
-    FewShotClassifier(new_model(), one).fit(clips, labels).save(tmp_path / "folder")
+    FewShotClassifier(new_model(), transform=one).fit(clips, labels).save(tmp_path / "folder")
     assert FewShotClassifier.load(tmp_path / "folder", other).transform is other
 
 
