@@ -26,6 +26,7 @@ from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
+from pyg_fsar.matching import missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
@@ -152,6 +153,8 @@ class FewShotClassifier:
         """
         check_clips(clips)
         classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
+        if classes.dtype.kind == "U":  # as wide as its own texts, not as those it was chosen from
+            classes = np.array(classes.tolist())
         model, layout = self._few_shot, self._layout(clips)
         with evaluation_mode(model), torch.no_grad():
             support = EmbeddedClips.cat(list(self._embed(clips, layout)))
@@ -225,10 +228,10 @@ class FewShotClassifier:
             TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
         support, matcher = self._fitted(), self._few_shot.matcher
-        if missing := [name for name in ("align", "references") if not hasattr(matcher, name)]:
+        if missing := missing_for_pictures(matcher):
             raise TypeError(
-                f"{type(matcher).__name__} has no method {missing[0]}, so its decisions cannot be "
-                "explained; give it one, or use pyg_fsar.matching.Matcher"
+                f"{missing}, so its decisions cannot be explained; give it one, or use "
+                "pyg_fsar.matching.Matcher"
             )
         labels = self.classes_.tolist()
         if len(labels) == 1:

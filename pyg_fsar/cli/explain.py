@@ -48,7 +48,7 @@ def _run(options: Namespace) -> dict[str, Any]:
         "prediction": why.prediction,
         "probabilities": dict(zip(names, map(float, why.probabilities), strict=True)),
         "nearest_example": examples.names[why.support],
-        "distance": float(why.alignment.distance),
+        "distance": float(classifier.distances([clip])[0, names.index(why.label)]),
         "evidence_of_joints": {name: evidence[name] for name in strongest},
     }
 

@@ -124,6 +124,11 @@ def fitted_classifier(root: Path, options: Namespace) -> tuple[FewShotClassifier
     model, transform = load_model(options.model)
     examples = open_folder(root, options, layout_of(transform))
     labels = [examples.class_names[int(label)] for label in examples.labels]
+    if lost := sorted(set(examples.class_names) - set(labels)):
+        raise ValueError(
+            f"no clip of class {lost[0]} in {root} can be used ({examples.skipped[0][1]:.200}); "
+            "mend it, or take the class out of the folder"
+        )
     classifier = FewShotClassifier(model, transform=transform)
     return classifier.fit(examples, labels), examples
 

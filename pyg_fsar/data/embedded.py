@@ -148,6 +148,14 @@ class EmbeddedClips:
             return self.x.flatten(0, 1)
         return self.x[torch.arange(self.x.size(1), device=self.x.device) < self.lengths[:, None]]
 
+    @property
+    def zero_padded(self) -> Tensor:
+        """The embeddings with zeros beyond each clip's length, whatever was there."""
+        if self.lengths is None:
+            return self.x
+        beyond = torch.arange(self.x.size(1), device=self.x.device) >= self.lengths[:, None]
+        return self.x.masked_fill(beyond[:, :, None, None], 0)
+
     def with_y(self, y: Tensor | None) -> EmbeddedClips:
         """The same clips with other classes, or without any."""
         return replace(self, y=y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -26,12 +26,17 @@ def labels_of(dataset: Any) -> Tensor:
         - **output:** ``[len(dataset)]`` int64
 
     Raises:
-        ValueError: If a clip has no label.
+        ValueError: If a clip has no label, or one that is no whole number.
         TypeError: If the dataset holds something else than clips.
     """
     if hasattr(dataset, "labels"):
         return torch.as_tensor(dataset.labels)
-    if isinstance(dataset, Subset):
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(
+            f"the dataset is of type {type(dataset).__name__}, which has no length; give a "
+            "sequence, such as list(clips)"
+        )
+    if isinstance(dataset, Subset) and hasattr(dataset.dataset, "labels"):
         return labels_of(dataset.dataset)[torch.as_tensor(dataset.indices, dtype=torch.long)]
     labels = []
     for number in range(len(dataset)):
@@ -46,7 +51,13 @@ def labels_of(dataset: Any) -> Tensor:
                 f"clip {number} of the dataset has no label; give one with "
                 "SkeletonSequence.from_bodies(..., y=label)"
             )
-        labels.append(int(clip.y))
+        label = clip.y.item() if isinstance(clip.y, Tensor) else clip.y
+        if not isinstance(label, SupportsIndex) or not 0 <= int(label) < 2**63:
+            raise ValueError(
+                f"clip {number} of the dataset has label {str(label)[:50]!r}; labels must be whole "
+                "numbers of at least 0"
+            )
+        labels.append(int(label))
     return torch.tensor(labels, dtype=torch.long)
 
 

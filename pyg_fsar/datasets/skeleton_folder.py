@@ -127,7 +127,9 @@ class SkeletonFolder(SkeletonDataset):
     @staticmethod
     def is_clip(path: Path) -> bool:
         """Whether a path may be a clip, and is not what only goes with clips, such as ``.asf``."""
-        return path.is_dir() or path.suffix.lower() not in COMPANIONS
+        if path.is_dir():
+            return path.name != "processed"  # the store
+        return path.suffix.lower() not in COMPANIONS
 
     def read_raw(self, file: str) -> Iterator[RawClip]:
         """The one clip of a file or folder."""

@@ -15,7 +15,7 @@ from pyg_fsar.matching.aligners import (
     soft_alignment,
     soft_dtw,
 )
-from pyg_fsar.matching.base import DistanceMatcher, match
+from pyg_fsar.matching.base import DistanceMatcher, match, missing_for_pictures
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -33,7 +33,7 @@ from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
 from pyg_fsar.matching.pair_maker import PairMaker
-from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options
+from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
 from pyg_fsar.matching.shots import (
     SHOTS,
     Shots,
@@ -77,10 +77,12 @@ __all__ = [
     "match_streams",
     "matcher_options",
     "mean_prototypes",
+    "missing_for_pictures",
     "otam",
     "otam_alignment",
     "soft_alignment",
     "soft_dtw",
     "soft_dtw_barycentre",
     "soft_dtw_barycentres",
+    "unknown_options",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["DistanceMatcher", "match"]
+__all__ = ["DistanceMatcher", "match", "missing_for_pictures"]
 
 
 class DistanceMatcher(PretrainedModule):
@@ -110,6 +110,11 @@ class DistanceMatcher(PretrainedModule):
             )
         clips = _clips("support", support, support_lengths, support_y)
         queries = _clips("query", query, query_lengths)
+        if support.shape[2:] != query.shape[2:]:
+            raise ValueError(
+                "support and query clips must have the same joints and channels (axes V, C), got "
+                f"{tuple(support.shape)} and {tuple(query.shape)}"
+            )
         n_way = _check_classes(clips, n_way)
         if (support.dtype == torch.float64) != (query.dtype == torch.float64):
             raise TypeError(
@@ -174,6 +179,17 @@ def _clips(role: str, x: Tensor, lengths: Tensor | None, y: Tensor | None = None
         return EmbeddedClips(x, lengths, y)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{role} clips: {error}") from None
+
+
+def missing_for_pictures(matcher: nn.Module) -> str:
+    """What a matcher lacks for its alignments to be shown: methods ``align`` and ``references``,
+    its own and those of the matchers of its streams. Empty if nothing.
+    """
+    for part in (matcher, *getattr(matcher, "matchers", ())):
+        for name in ("align", "references"):
+            if not hasattr(part, name):
+                return f"{type(part).__name__} has no method {name}"
+    return ""
 
 
 def _takes(matcher: nn.Module, name: str) -> bool:

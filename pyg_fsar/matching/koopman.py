@@ -81,7 +81,8 @@ class KoopmanMatcher(DistanceMatcher):
                 f"Koopman matching needs at least two frames, got {shortest}; use an encoder with "
                 "smaller temporal strides or clips of more frames"
             )
-        x = clips.x if clips.x.dtype == torch.float64 else clips.x.float()
+        x = clips.zero_padded
+        x = x if x.dtype == torch.float64 else x.float()
         with torch.autocast(x.device.type, enabled=False):
             x = x.mean(dim=2)
             return x if self.project is None else self.project(x)

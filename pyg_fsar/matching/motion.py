@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
@@ -75,10 +77,13 @@ class MotionMatcher(DistanceMatcher):
         super().__init__(scale, learn_scale)
         if shots not in SHOTS:
             raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{shots}'")
-        if profile < 0:
-            raise ValueError(f"profile must be 0 or more, got {profile}")
-        if mirror_factor < 1:
-            raise ValueError(f"mirror_factor must be 1 or more, got {mirror_factor}")
+        for name, value, least in (
+            ("profile", profile, 0),
+            ("mirror_factor", mirror_factor, 1),
+            ("mirror_gap", mirror_gap, 0),
+        ):
+            if not least <= value < math.inf:  # nor NaN
+                raise ValueError(f"{name} must be {least} or more and finite, got {value}")
         self.skeleton = None if skeleton is None else Skeleton.get(skeleton)
         self.profile = profile
         self.mirror_factor = mirror_factor

@@ -47,6 +47,11 @@ class PairMaker:
         """
         if isinstance(cost, str) and cost not in COSTS:
             raise ValueError(f"unknown cost '{cost}'; known are {', '.join(COSTS)}")
+        if cost is not None and not isinstance(cost, str | FrameCost):
+            raise TypeError(
+                "cost must be a name or a cost, such as 'euclidean' or EuclideanCost(), got "
+                f"{cost!r:.100}"
+            )
         if activation is None:
             activation = self.defaults.get("activation", False)
         parts: list[Callable[..., Any]] = [self.aligner, Matcher]

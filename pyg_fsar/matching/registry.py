@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -15,7 +16,7 @@ from pyg_fsar.matching.koopman import KoopmanMatcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.pair_maker import PairMaker
 
-__all__ = ["MATCHERS", "build_matcher", "matcher_options"]
+__all__ = ["MATCHERS", "build_matcher", "matcher_options", "unknown_options"]
 
 #: Makers of matchers by name; a further matcher is a further line. A maker is any callable that
 #: takes options by name and returns a module with the forward of
@@ -46,10 +47,36 @@ def matcher_options(name: str, **options: Any) -> dict[str, Any]:
         ValueError: If the matcher is unknown.
     """
     maker = _maker(name)
+    preset: dict[str, Any] = {}
+    if isinstance(maker, partial) and isinstance(maker.func, PairMaker):
+        preset, maker = maker.keywords, maker.func
     if isinstance(maker, PairMaker):
-        own = {key: options[key] for key in ("cost", "activation") if key in options}
-        return maker.options(**own)
+        given = preset | options
+        own = {key: given[key] for key in ("cost", "activation") if key in given}
+        return maker.options(**own) | preset
     return {p.name: p.default for p in _parameters(maker) if p.kind is not p.VAR_KEYWORD}
+
+
+def unknown_options(name: str, options: Collection[str] | dict[str, Any]) -> str:
+    """What is wrong with options that a matcher does not have; empty if it takes them all.
+
+    Args:
+        name: One of :data:`MATCHERS`.
+        options: Options by name.
+    """
+    given = dict(options) if isinstance(options, dict) else dict.fromkeys(options)
+    known = matcher_options(name, **given)
+    maker = _maker(name)
+    function = maker.func if isinstance(maker, partial) else maker
+    if not isinstance(function, PairMaker) and any(
+        p.kind is p.VAR_KEYWORD for p in _parameters(maker)
+    ):
+        return ""  # it takes any, and refuses what it does not know by itself
+    unknown = sorted(given.keys() - known)
+    if not unknown:
+        return ""
+    has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+    return f"matcher '{name}' has no option {', '.join(unknown)}; {has}"
 
 
 def build_matcher(name: str, **options: Any) -> nn.Module:
@@ -70,17 +97,15 @@ def build_matcher(name: str, **options: Any) -> nn.Module:
     Example:
         >>> matcher = build_matcher("soft_dtw", gamma=0.1, shots="average")
     """
-    maker = _maker(name)
-    known = matcher_options(name, **options)
-    takes_any = not isinstance(maker, PairMaker) and any(
-        p.kind is p.VAR_KEYWORD for p in _parameters(maker)
-    )
-    if not takes_any and (unknown := sorted(options.keys() - known)):
+    if fault := unknown_options(name, options):
+        raise TypeError(fault)
+    made = _maker(name)(**options)
+    if not callable(made):
         raise TypeError(
-            f"matcher '{name}' has no option {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(known))}"
+            f"the maker of matcher '{name}' made {made!r:.100}, which is no module; it must return "
+            "one with the forward of DistanceMatcher"
         )
-    return maker(**options)
+    return made
 
 
 def _parameters(maker: Callable[..., nn.Module]) -> list[inspect.Parameter]:

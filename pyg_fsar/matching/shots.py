@@ -110,7 +110,7 @@ def soft_dtw_barycentre(
     """
     if len(clips) == 1:
         return clips.clip(0)
-    frames = clips.x.flatten(2)  # [K, T, V * C]
+    frames = clips.zero_padded.flatten(2)  # [K, T, V * C]
     fixed = (frames if frames.dtype == torch.float64 else frames.float()).detach()
     n = clips.full_lengths
     real = (torch.arange(frames.size(1), device=n.device) < n[:, None]).to(fixed)

@@ -149,6 +149,8 @@ def evaluate(
     """
     start = time.perf_counter()
     runner = _runner(fabric, model)
+    if runs < 1:
+        raise ValueError(f"runs must be at least 1, got {runs}")
     labels = labels_of(dataset)
     sampler = EpisodeSampler(
         labels, n_way, k_shot, n_query, num_episodes, seed,
@@ -210,6 +212,10 @@ def evaluate_one_shot(
     start = time.perf_counter()
     runner = _runner(fabric, model)
     all_labels = labels_of(dataset)
+    if outside := [number for number in exemplars if not 0 <= number < len(all_labels)]:
+        raise ValueError(
+            f"exemplar {outside[0]} is no position in a dataset of {len(all_labels)} clips"
+        )
     labels = all_labels[list(exemplars)]
     queries = torch.tensor(sorted(set(range(len(dataset))) - set(exemplars)))
     if labels.unique().numel() != len(labels):

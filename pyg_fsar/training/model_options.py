@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pyg_fsar.matching import MATCHERS, SHOTS, matcher_options
+from pyg_fsar.matching import MATCHERS, SHOTS, matcher_options, unknown_options
 from pyg_fsar.nn import BACKBONES, NORMS, PENALTIES, RANK_METHODS, STREAMS
 from pyg_fsar.training.options import Options, OrNone, option, parse_assignments
 
@@ -193,7 +193,10 @@ class ModelOptions(Options):
         known = matcher_options(self.matcher, **values)
         if values.get("activation") is False and "activation" not in known:
             del values["activation"]
-        return values | parse_assignments(self.matcher_options)
+        further = parse_assignments(self.matcher_options)
+        if twice := sorted(values.keys() & further):
+            raise ValueError(f"option {twice[0]} is given twice, also in matcher_options")
+        return values | further
 
     def _unused(self) -> list[str]:
         """What is wrong with options that have no effect."""
@@ -205,12 +208,8 @@ class ModelOptions(Options):
             value = getattr(self, ours)
             if theirs not in encoder and value not in (None, "none", 0.0, defaults[ours]):
                 faults.append(f"backbone '{self.backbone}' has no option {ours}")
-        given = self.matching_options
-        known = matcher_options(self.matcher, **given)
-        faults += [
-            f"matcher '{self.matcher}' has no option {name}; it has {', '.join(sorted(known))}"
-            for name in sorted(given.keys() - known)
-        ]
+        if fault := unknown_options(self.matcher, self.matching_options):
+            faults.append(fault)
         if self.norm_scale is not None and self.norm in (None, "none"):
             faults.append("norm_scale has no effect without a norm; give norm='pairnorm'")
         if self.rank_method is not None and self.penalty != "rankmax":

@@ -13,6 +13,7 @@ from torch.nn.functional import nll_loss
 from pyg_fsar.data import Episode, class_names_of, gather_clips, labels_of
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeSampler
+from pyg_fsar.matching import missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.training.evaluation import EvaluationResult
@@ -76,7 +77,7 @@ def draw_pictures(
     )
     figure.savefig(folder / "joint_similarity.png", dpi=150, bbox_inches="tight")
     matcher: Any = model.matcher
-    if not hasattr(matcher, "align"):
+    if missing_for_pictures(matcher):
         return
     of_class = of_class.to(support.x.device)
     shots = support[of_class].with_y(torch.zeros_like(of_class))

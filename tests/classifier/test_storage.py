@@ -146,6 +146,14 @@ def test_a_function_made_again_is_the_same_transform(new_model, clips, labels, t
     assert FewShotClassifier.load(tmp_path / "folder", other).transform is other
 
 
+def test_labels_chosen_from_longer_ones(new_model, clips, queries, tmp_path):
+    names = np.array(["wave", "kick", "a very long name of a class"])
+    classifier = FewShotClassifier(new_model()).fit(clips, names[[0, 1, 0, 1, 0, 1]])
+    classifier.save(tmp_path / "folder")
+    loaded = FewShotClassifier.load(tmp_path / "folder")
+    assert loaded.predict(queries).tolist() == classifier.predict(queries).tolist()
+
+
 def test_saving_replaces_a_former_one(fitted, clips, queries, tmp_path):
     fitted.model.save_pretrained(tmp_path / "folder")  # the model alone is a part of it
     fitted.save(tmp_path / "folder")

@@ -37,6 +37,24 @@ def test_clips_are_read_with_one_call_where_that_is_possible():
     assert gather_clips(some, range(1, 3)) == some[1:]
 
 
+def test_a_part_of_a_list_is_read_alone():
+    unlabelled = SkeletonSequence.from_bodies(torch.randn(1, 3, 25, 3))
+    assert labels_of(Subset([*clips(), unlabelled], [2, 0])).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("y", [1.5, torch.tensor(0.7), "a", -1])
+def test_labels_are_whole_numbers(y):
+    clip = clips()[0]
+    clip.y = y
+    with pytest.raises(ValueError, match=r"clip 1 of the dataset has label .*whole numbers"):
+        labels_of([clips()[0], clip])
+
+
+def test_a_dataset_has_a_length():
+    with pytest.raises(TypeError, match=r"type generator, which has no length; .*list\(clips\)"):
+        labels_of(clip for clip in clips())
+
+
 def test_refuses_what_has_no_label():
     with pytest.raises(ValueError, match="clip 1 of the dataset has no label; give one with"):
         labels_of([clips()[0], SkeletonSequence.from_bodies(torch.randn(1, 3, 25, 3))])

@@ -48,9 +48,10 @@ def test_padding_does_not_count():
         ]
     )  # fmt: skip
     expected = torch.stack([expected[:, y == k].mean(dim=1) for k in (0, 1)], dim=1)
-    for clip, length in [*zip(support, n, strict=True), *zip(query, m, strict=True)]:
-        clip[length:] = 100
-    torch.testing.assert_close(matcher.distances(support, y, query, n, m), expected)
+    for value in (100, torch.nan, torch.inf):
+        for clip, length in [*zip(support, n, strict=True), *zip(query, m, strict=True)]:
+            clip[length:] = value
+        torch.testing.assert_close(matcher.distances(support, y, query, n, m), expected)
 
 
 def test_a_learned_map_comes_first():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,38 @@ def test_any_callable_gets_a_name(registered, monkeypatch):
     assert len(build_matcher("quick", depth=2).layers) == 2
     with pytest.raises(TypeError, match="'time_mean' has no option gamma; it has channels, depth"):
         build_matcher("time_mean", gamma=0.1)
+
+
+def made_by_keywords(**options):
+    return build_matcher("dtw", **options)
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        made_by_keywords,
+        partial(build_matcher, "soft_dtw"),
+        partial(MATCHERS["soft_dtw"], gamma=0.5),
+    ],
+)
+def test_makers_that_pass_options_on_take_them_everywhere(maker, monkeypatch):
+    monkeypatch.setitem(MATCHERS, "mine", maker)
+    options = ModelOptions(matcher="mine", shots="average", matcher_options=("band=3",))
+    for matcher in (
+        build_matcher("mine", shots="average", band=3),
+        build_model(options, "coco17").matcher,
+    ):
+        assert matcher.shots == "average" and matcher.aligner.band == 3
+
+
+def test_refuses_a_maker_of_something_else(monkeypatch):
+    monkeypatch.setitem(MATCHERS, "mine", lambda: 3)
+    with pytest.raises(TypeError, match="maker of matcher 'mine' made 3, which is no module"):
+        build_matcher("mine")
+    with pytest.raises(TypeError, match="'mine' has no option gamma; it has none"):
+        build_matcher("mine", gamma=1)
+    with pytest.raises(TypeError, match=r"cost must be a name or a cost, .*got 3"):
+        build_matcher("dtw", cost=3)
 
 
 def test_it_works_in_options_model_and_classifier(registered):

@@ -124,6 +124,11 @@ def test_training_mode_comes_back_after_an_error(fabric, motions, new_model):
     assert torch.is_grad_enabled()
 
 
+def test_runs_are_counted_from_one(motions, new_model):
+    with pytest.raises(ValueError, match="runs must be at least 1, got 0"):
+        evaluate(new_model(), motions(), 3, 1, 2, runs=0)
+
+
 def test_needs_no_fabric(fabric, motions, new_model):
     data = motions(ragged=True)
     model = warm_up(new_model(shots="average"), data)
@@ -316,6 +321,8 @@ def test_one_shot_of_ragged_clips(fabric, motions):
     [
         ([0, 1, 6, 12, 18], "two exemplars are of one class"),
         ([0, 6, 12], r"no exemplar for classes \[3\]"),
+        ([0, 6, 12, -6], "exemplar -6 is no position in a dataset of 24 clips"),
+        ([0, 6, 12, 99], "exemplar 99 is no position"),
         ([], r"no exemplar for classes \[0, 1, 2, 3\]"),
     ],
 )

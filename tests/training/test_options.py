@@ -124,6 +124,7 @@ WITHOUT_EFFECT = [
     ({"matcher": "koopman", "activation": True}, "'koopman' has no option activation"),
     ({"backbone": "lstm", "blocks": 4}, "backbone 'lstm' has no option blocks"),
     ({"backbone": "lstm", "kernel_size": 3}, "backbone 'lstm' has no option kernel_size"),
+    ({"shots": "mean", "matcher_options": ("shots=average",)}, "option shots is given twice"),
     ({"norm_scale": 2.0}, "norm_scale has no effect without a norm"),
     ({"penalty": "none", "rank_method": "fbnm"}, "rank_method has no effect without penalty="),
 ]

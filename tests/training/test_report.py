@@ -6,7 +6,14 @@ from torch import nn
 
 from pyg_fsar import FewShotModel
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.training import EvaluationResult, draw_pictures, format_table, result_row
+from pyg_fsar.training import (
+    EvaluationResult,
+    ModelOptions,
+    build_model,
+    draw_pictures,
+    format_table,
+    result_row,
+)
 
 PICTURES = {"joint_similarity.png", "alignment.png"}
 
@@ -36,8 +43,10 @@ def test_result_row():
     assert result_row("ours", result)["margin"] == "1"
 
 
-def test_pictures_of_a_model_that_aligns_nothing(motions, new_model, options, tmp_path):
-    draw_pictures(new_model(matcher="koopman", channels=8), motions(), options(), tmp_path)
+@pytest.mark.parametrize("streams", [None, ("joint", "bone")])
+def test_pictures_of_a_model_that_aligns_nothing(motions, options, tmp_path, streams):
+    chosen = ModelOptions(blocks=2, matcher="koopman", streams=streams)
+    draw_pictures(build_model(chosen, "ntu25"), motions(T=12), options(), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"joint_similarity.png"}
 
 
