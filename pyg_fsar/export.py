@@ -38,8 +38,8 @@ class Decision(nn.Module):
         ValueError: If the support has no classes.
 
     Example:
-        >>> decision = Decision(classifier.model, classifier.support_)
-        >>> export_onnx(decision, "decision.onnx")
+        >>> decision = Decision(classifier.model, classifier.support_)  # doctest: +SKIP
+        >>> export_onnx(decision, "decision.onnx")  # doctest: +SKIP
     """
 
     support: Tensor

@@ -12,6 +12,7 @@ import numpy as np
 from pyg_fsar.formats.base import Recording
 from pyg_fsar.formats.source import Source
 from pyg_fsar.formats.timeline import frames_of_numbers, rate_of_times
+from pyg_fsar.layouts import IN_FILES
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["Columns", "Joints", "joint_key", "read_columns", "read_joints", "read_rows"]
@@ -73,7 +74,9 @@ class Columns:
         return all(axis in columns for columns in self.joints.values())
 
     def layout(self) -> Skeleton | None:
-        """The largest registered layout all joints of which a wide table has."""
+        """The largest registered layout all joints of which a wide table has; of two with the same
+        joints, the package's own.
+        """
         named = {key for key, axes in self.joints.items() if {0, 1} <= axes.keys()}
         dims = 3 if any(2 in axes for axes in self.joints.values()) else 2
         layouts = [Skeleton.get(name) for name in Skeleton.available()]
@@ -82,7 +85,9 @@ class Columns:
             for layout in layouts
             if layout.dims == dims and all(joint_key(joint) in named for joint in layout.joints)
         ]
-        return max(found, key=lambda layout: layout.num_joints, default=None)
+        return max(
+            found, key=lambda layout: (layout.num_joints, layout.name in IN_FILES), default=None
+        )
 
 
 @dataclass

@@ -67,6 +67,19 @@ def test_kinects(layout: str, style: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(read_clip(tmp_path / "a.csv").bodies[0], values, atol=1e-6)
 
 
+def test_of_two_layouts_of_the_same_joints_the_package_s_own_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Skeleton.get("kinect20")
+    turned = Skeleton("a_kinect20", own.joints[::-1], [(19 - a, 19 - b) for a, b in own.bones])
+    registry = {"a_kinect20": turned}
+    get, names = Skeleton.get, ("a_kinect20", *Skeleton.available())
+    monkeypatch.setattr(Skeleton, "available", lambda: names)
+    monkeypatch.setattr(Skeleton, "get", lambda name: registry.get(name) or get(name))
+    (tmp_path / "a.csv").write_text(table("kinect20", "kinect", np.ones((3, 20, 3))))
+    assert read_clip(tmp_path / "a.csv").skeleton == "kinect20"
+
+
 def test_joints_in_pictures(tmp_path: Path) -> None:
     values = RNG.uniform(1, 400, (5, 17, 2))
     (tmp_path / "a.csv").write_text(table("coco17", "snake", values))

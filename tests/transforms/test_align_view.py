@@ -88,7 +88,7 @@ def test_2d_clips_from_behind_are_turned(score: bool) -> None:
     layout = Skeleton.get("body15_2d")
     left, right = layout.joint("left_shoulder"), layout.joint("right_shoulder")
     joints[..., left, 0], joints[..., right, 0] = -1.0, 2.0
-    joints[0, :4, left, 0], joints[0, :4, right, 0] = 1.0, 0.5  # most frames count
+    joints[0, :3, left, 0], joints[0, :3, right, 0] = 1.0, 0.5  # most frames count
     joints[0, 5, 9] = 0
     rest = torch.rand(1, 9, 15, int(score))
     front = SkeletonSequence.from_bodies(torch.cat([joints, rest], dim=-1), skeleton=layout)
