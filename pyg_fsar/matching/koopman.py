@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.base import DistanceMatcher
-from pyg_fsar.matching.shots import SHOTS
+from pyg_fsar.matching.shots import SHOTS, known_shots
 
 __all__ = ["KoopmanMatcher"]
 
@@ -50,10 +50,8 @@ class KoopmanMatcher(DistanceMatcher):
         super().__init__(scale, learn_scale)
         if not 0 < rcond < 1:
             raise ValueError(f"rcond must lie between 0 and 1, got {rcond}")
-        if shots not in SHOTS:
-            raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{shots}'")
         self.rcond = rcond
-        self.shots = shots
+        self.shots = known_shots(shots)
         self.project = None if project is None else torch.nn.Linear(channels, project)
 
     @property

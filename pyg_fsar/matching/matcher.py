@@ -12,7 +12,7 @@ from torch import Tensor
 from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.costs import FrameCost
-from pyg_fsar.matching.shots import SHOTS
+from pyg_fsar.matching.shots import SHOTS, known_shots
 
 __all__ = ["Alignment", "Matcher"]
 
@@ -67,11 +67,9 @@ class Matcher(DistanceMatcher):
         learn_scale: bool = False,
     ) -> None:
         super().__init__(scale, learn_scale)
-        if shots not in SHOTS:
-            raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{shots}'")
         self.cost = cost
         self.aligner = aligner
-        self.shots = shots
+        self.shots = known_shots(shots)
         self.divergence = divergence
 
     @property

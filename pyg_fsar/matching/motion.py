@@ -14,7 +14,7 @@ from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
-from pyg_fsar.matching.shots import SHOTS
+from pyg_fsar.matching.shots import SHOTS, known_shots
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MotionMatcher"]
@@ -75,8 +75,6 @@ class MotionMatcher(DistanceMatcher):
         learn_scale: bool = False,
     ) -> None:
         super().__init__(scale, learn_scale)
-        if shots not in SHOTS:
-            raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{shots}'")
         for name, value, least in (
             ("profile", profile, 0),
             ("mirror_factor", mirror_factor, 1),
@@ -88,7 +86,7 @@ class MotionMatcher(DistanceMatcher):
         self.profile = profile
         self.mirror_factor = mirror_factor
         self.mirror_gap = mirror_gap
-        self.shots = shots
+        self.shots = known_shots(shots)
         self.frames = Matcher(EuclideanCost(), DTW())
         self.profile_cost = CosineCost()
 

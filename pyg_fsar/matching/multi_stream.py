@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching.base import match
+from pyg_fsar.nn.models.streams import stream_weights
 from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["MultiStreamMatcher", "match_streams"]
@@ -40,7 +40,7 @@ class MultiStreamMatcher(PretrainedModule):
         super().__init__()
         self.matchers = nn.ModuleList([matcher])
         self.matchers.extend(copy.deepcopy(matcher) for _ in range(num_streams - 1))
-        self._weights = _checked_weights(weights, num_streams)
+        self._weights = stream_weights(weights, num_streams)
 
     @property
     def num_streams(self) -> int:
@@ -54,7 +54,7 @@ class MultiStreamMatcher(PretrainedModule):
 
     @weights.setter
     def weights(self, weights: Sequence[float] | None) -> None:
-        self._weights = _checked_weights(weights, len(self.matchers))
+        self._weights = stream_weights(weights, len(self.matchers))
 
     def get_extra_state(self) -> Tensor:
         """The weights, for the state."""
@@ -147,15 +147,3 @@ def match_streams(
         weights: Factor of each stream's logits; 1 if not given.
     """
     return MultiStreamMatcher(matcher, num_streams, weights)
-
-
-def _checked_weights(weights: Sequence[float] | None, num_streams: int) -> tuple[float, ...]:
-    weights = (1.0,) * num_streams if weights is None else tuple(map(float, weights))
-    if len(weights) != num_streams or not all(0 <= weight < math.inf for weight in weights):
-        raise ValueError(
-            f"weights must be {num_streams} numbers of at least 0, one for each stream, got "
-            f"{weights}"
-        )
-    if not sum(weights):
-        raise ValueError("at least one stream must have a weight above 0")
-    return weights

@@ -16,7 +16,14 @@ from torch_geometric.utils import scatter
 from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.aligners import SoftDTW, soft_alignment, soft_dtw
 
-__all__ = ["SHOTS", "Shots", "mean_prototypes", "soft_dtw_barycentre", "soft_dtw_barycentres"]
+__all__ = [
+    "SHOTS",
+    "Shots",
+    "known_shots",
+    "mean_prototypes",
+    "soft_dtw_barycentre",
+    "soft_dtw_barycentres",
+]
 
 
 @dataclass(frozen=True)
@@ -151,3 +158,14 @@ SHOTS: dict[str, Shots] = {
     "nearest": Shots(_all_shots, reduce="min"),
     "barycentre": Shots(soft_dtw_barycentres),
 }
+
+
+def known_shots(name: str) -> str:
+    """The name of a rule, if it is one.
+
+    Raises:
+        ValueError: If it is none of :data:`SHOTS`.
+    """
+    if name not in SHOTS:
+        raise ValueError(f"shots must be one of {', '.join(SHOTS)}, got '{name}'")
+    return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.nn.models.encoder import SkeletonEncoder
-from pyg_fsar.nn.models.streams import STREAMS
+from pyg_fsar.nn.models.streams import STREAMS, stream_weights
 
 __all__ = ["MultiStream"]
 
@@ -83,7 +82,7 @@ class MultiStream(SkeletonEncoder):
             input_norm=None,
         )
         self.streams = streams
-        self._weights = _checked_weights(weights, len(streams))
+        self._weights = stream_weights(weights, len(streams))
         self.encoders = nn.ModuleList(encoders)
         parts = [*encoders, *(STREAMS[name] for name in streams)]
         self.mixes_frames = any(getattr(part, "mixes_frames", True) for part in parts)
@@ -125,15 +124,3 @@ class MultiStream(SkeletonEncoder):
     def extra_repr(self) -> str:
         """What the representation adds to the channels."""
         return f"streams={self.streams}, encoder={type(self.encoders[0]).__name__}"
-
-
-def _checked_weights(weights: Sequence[float] | None, num_streams: int) -> tuple[float, ...]:
-    weights = (1.0,) * num_streams if weights is None else tuple(map(float, weights))
-    if len(weights) != num_streams or not all(0 <= weight < math.inf for weight in weights):
-        raise ValueError(
-            f"weights must be {num_streams} numbers of at least 0, one for each stream, got "
-            f"{weights}"
-        )
-    if not sum(weights):
-        raise ValueError("at least one stream must have a weight above 0")
-    return weights

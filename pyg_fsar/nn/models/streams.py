@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from pyg_fsar.data import bone_vectors, motion_vectors, present_joints
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["STREAMS", "Stream"]
+__all__ = ["STREAMS", "Stream", "stream_weights"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,20 @@ STREAMS: dict[str, Callable[[Tensor, Skeleton], Tensor]] = {
     "joint_motion": Stream(_motion),
     "bone_motion": Stream(_bone_motion),
 }
+
+
+def stream_weights(weights: Sequence[float] | None, num_streams: int) -> tuple[float, ...]:
+    """One weight for each stream, 1 if not given.
+
+    Raises:
+        ValueError: If they are not as many numbers of at least 0, or all are 0.
+    """
+    weights = (1.0,) * num_streams if weights is None else tuple(map(float, weights))
+    if len(weights) != num_streams or not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError(
+            f"weights must be {num_streams} numbers of at least 0, one for each stream, got "
+            f"{weights}"
+        )
+    if not sum(weights):
+        raise ValueError("at least one stream must have a weight above 0")
+    return weights
