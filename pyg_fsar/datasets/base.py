@@ -23,7 +23,14 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.checks import check_clip, name_classes
 from pyg_fsar.datasets.inputs import Stamp, add_digests, compare_inputs, stamp_of
-from pyg_fsar.datasets.storage import SKIPPED, RawClip, SkeletonStore, remove_stale, store_lock
+from pyg_fsar.datasets.storage import (
+    SKIPPED,
+    RawClip,
+    SkeletonStore,
+    is_outdated,
+    remove_stale,
+    store_lock,
+)
 from pyg_fsar.datasets.writing import ClipCollector, StoreWriter
 from pyg_fsar.skeleton import Skeleton
 
@@ -275,7 +282,7 @@ class SkeletonDataset(Dataset):
         root = Path(self.root)
         processed = root / "processed"
         nearest = processed if processed.is_dir() else root
-        if (processed / self.store_name).exists() or _writable(nearest):
+        if self._is_made(processed / self.store_name) or _writable(nearest):
             return str(processed)
         digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
         return str(Path(get_home_dir()) / "pyg_fsar" / f"{root.resolve().name}-{digest}")
@@ -292,12 +299,17 @@ class SkeletonDataset(Dataset):
 
     def _on_disk(self) -> SkeletonStore:
         path = Path(self.processed_dir) / self.store_name
-        if path.exists() and not self.force_reload:
+        if self._is_made(path):
             return self._open(path)
         try:
             if not (sources := self.raw_files()):
                 raise FileNotFoundError(f"found no raw files in {self.root}")
         except FileNotFoundError as error:
+            if path.exists() and not self.force_reload:
+                raise FileNotFoundError(
+                    f"the store at {path} is of an older version of pyg_fsar and cannot be made "
+                    f"anew: {shorten(error, 200)}"
+                ) from error
             if self.input_root.is_dir():
                 raise
             folder = self.input_root.resolve()
@@ -305,7 +317,7 @@ class SkeletonDataset(Dataset):
         if self._processed_dir is None and not path.is_relative_to(self.root):
             warnings.warn(f"{self.root} cannot be written; the store goes to {path}", stacklevel=4)
         with store_lock(path):
-            if path.exists() and not self.force_reload:  # another process has made it meanwhile
+            if self._is_made(path):  # another process has made it meanwhile
                 return self._open(path)
             shared = add_digests(self.input_root, self._stamps(self.shared_files()))
             inputs = self._stamps(map(self.input_of, sources))
@@ -318,6 +330,9 @@ class SkeletonDataset(Dataset):
                 store = writer.finish(add_digests(self.input_root, inputs))
         self._warn_of_skipped(store)
         return store
+
+    def _is_made(self, path: Path) -> bool:
+        return path.exists() and not self.force_reload and not is_outdated(path)
 
     def _stamps(self, files: Iterable[str]) -> dict[str, Stamp | None]:
         return {file: stamp_of(Path(self.input_root, file)) for file in dict.fromkeys(files)}

@@ -33,13 +33,14 @@ __all__ = [
     "RawClip",
     "SkeletonStore",
     "checksum",
+    "is_outdated",
     "remove_stale",
     "store_folders",
     "store_lock",
     "write_info",
 ]
 
-#: Raised when the files below change their meaning; older stores are then refused, not misread.
+#: Raised when the files below change their meaning; older stores are then made anew, not misread.
 FORMAT = 2
 FRAMES, INDEX, INFO, SKIPPED = "frames.f32", "index.npz", "info.json", "skipped.json"
 #: The raw files that the store was made from. It is looked at only where these are still there.
@@ -272,15 +273,23 @@ def write_info(path: Path, info: Mapping[str, Any], files: Mapping[str, str]) ->
     (path / INFO).write_text(json.dumps({"checksum": checksum(text.encode()), "info": text}))
 
 
+class _OtherFormat(ValueError):
+    """A store of another version of this package."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"its format is {found}, this version reads {FORMAT}")
+        self.is_older = found < FORMAT
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     content = json.loads((path / INFO).read_bytes())
-    if content.get("format", FORMAT) != FORMAT:
-        raise ValueError(f"its format is {content['format']}, this version reads {FORMAT}")
+    if content.get("format", FORMAT) != FORMAT:  # the first format had no checksum here
+        raise _OtherFormat(content["format"])
     if checksum(content["info"].encode()) != content["checksum"]:
         raise ValueError(f"{INFO} has changed since it was written")
     info: dict[str, Any] = json.loads(content["info"])
     if info["format"] != FORMAT:
-        raise ValueError(f"its format is {info['format']}, this version reads {FORMAT}")
+        raise _OtherFormat(info["format"])
     return info
 
 
@@ -318,6 +327,17 @@ def _map_frames(path: Path, num_frames: int, frame_shape: Sequence[int]) -> np.n
         )
     frames = np.memmap(file, dtype="<f4", mode="r", shape=(num_frames, *frame_shape))
     return np.asarray(frames)  # still mapped; slices of a plain array are cheaper
+
+
+def is_outdated(path: Path) -> bool:
+    """Whether a store is of an older version of this package, which this one does not read."""
+    try:
+        _read_info(path)
+    except _OtherFormat as error:
+        return error.is_older
+    except _DAMAGE:
+        return False  # reported when the store is opened
+    return False
 
 
 def store_folders(path: Path) -> tuple[Path, Path]:

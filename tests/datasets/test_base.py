@@ -324,21 +324,28 @@ def test_damaged_store_names_the_cure(reader, raw):
     check_all(reader(raw, force_reload=True), raw)
 
 
-def test_root_without_write_permission(reader, raw, tmp_path, monkeypatch):
+@pytest.mark.parametrize("outdated", [False, True])
+def test_root_without_write_permission(outdated, reader, raw, tmp_path, monkeypatch):
     monkeypatch.setenv("PYG_HOME", str(tmp_path / "cache"))
     log = (raw / "log.txt").open("w")  # the reader's notes go on
+    if outdated:  # a store that cannot be replaced where it is
+        (raw / STORE).mkdir(parents=True)
+        (raw / STORE / "info.json").write_text('{"format": 1}')
+        os.chmod(raw / "processed", 0o555)  # noqa: PTH101
     os.chmod(raw, 0o555)  # noqa: PTH101
     try:
         with pytest.warns(UserWarning, match=f"{raw} cannot be written; .*{tmp_path / 'cache'}"):
             dataset = reader(raw)
         check_all(dataset, raw)
-        assert not (raw / "processed").exists()
+        assert (raw / "processed").exists() == outdated
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_all(reader(raw), raw)
     finally:
         log.close()
         os.chmod(raw, 0o755)  # noqa: PTH101
+        if outdated:
+            os.chmod(raw / "processed", 0o755)  # noqa: PTH101
 
 
 class FullDisk:

@@ -188,10 +188,29 @@ def test_no_damage_of_one_raw_file_ends_the_build(case, root):
     assert len(case.open(root, force_reload=True)) == 4
 
 
-def test_a_store_of_an_older_version_names_the_cure(case, root):
-    path = case.open(root).store.path
-    (path / "info.json").write_text(json.dumps({"format": 1, "frame_shape": [25, 3]}))
+def test_a_store_of_an_older_version_is_made_anew(case, root):
+    whole = content_of(case.open(root))
+    path = root / "processed" / case.open(root).store_name
+    old = json.dumps({"format": 1, "frame_shape": [25, 3]})
+    (path / "info.json").write_text(old)
     with pytest.raises(ValueError, match=r"its format is 1, .*force_reload=True"):
-        case.open(root)
-    with pytest.raises(ValueError, match="force_reload=True"):
         SkeletonStore.open(path)
+    assert content_of(case.open(root)) == whole
+
+
+def test_an_older_store_without_its_raw_files_is_kept_and_named(case, root):
+    path = case.open(root).store.path
+    (path / "info.json").write_text(json.dumps({"format": 1}))
+    for file in root.iterdir():
+        if file.name != "processed":
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"older version .* cannot be made anew"):
+        case.open(root)
+    assert path.is_dir()
+
+
+def test_a_store_of_a_newer_version_is_kept(case, root):
+    path = case.open(root).store.path
+    (path / "info.json").write_text(json.dumps({"format": 3}))
+    with pytest.raises(ValueError, match=r"its format is 3, .*force_reload=True"):
+        case.open(root)
