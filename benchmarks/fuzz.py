@@ -3,7 +3,8 @@
     python benchmarks/fuzz.py --inputs 2000
 
 Whole files are made, one of them is changed at random, and read. That happens in a process with
-6 GiB of address space and 10 s for each input, which may die: then another goes on. Columns:
+6 GiB of address space and 10 s of processor time for each input (a minute in all, so that a busy
+machine does not look like a hang), which may die: then another goes on. Columns:
 
     read        something was read; what was damaged may have been left out
     skipped     the damaged part is listed with its reason
@@ -46,7 +47,7 @@ OUTCOMES = (
     *("read", "skipped", "refused"),
     *("unclear", "hang", "memory", "crash", "code", "outside"),
 )
-ADDRESS_SPACE, SECONDS = 6 * 2**30, 10
+ADDRESS_SPACE, SECONDS, WALL_SECONDS = 6 * 2**30, 10, 60
 DOCUMENTED = (ValueError, RuntimeError, OSError)
 
 
@@ -93,7 +94,8 @@ def work(make: Make, numbers: range, seed: int, folder: Path, reports: Connectio
             target.repair()
         (outside / "precious.txt").write_text("years of work")
         reports.send((number, "begun", ""))
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(WALL_SECONDS)
         seen.clear()
         detail = ""
         try:
@@ -101,6 +103,7 @@ def work(make: Make, numbers: range, seed: int, folder: Path, reports: Connectio
             outcome = result if isinstance(result, str) and result in OUTCOMES else "read"
         except BaseException as error:
             outcome, detail = classify(error, inside), f"{chosen.name}: {error!r:.300}"
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         found = list(seen)
         seen.clear()
@@ -177,7 +180,8 @@ def fuzz(make: Make, inputs: int, seed: int = 0) -> tuple[Counter[str], list[str
                     printed = (Path(folder) / "printed.txt").read_text().strip()
                     raise RuntimeError(f"failed at input {number}: {printed[-2000:]}")
                 code = process.exitcode or 0
-                outcome = {-signal.SIGALRM: "hang", -signal.SIGKILL: "memory"}.get(code, "crash")
+                hang = {-signal.SIGALRM: "hang", -signal.SIGPROF: "hang"}
+                outcome = {**hang, -signal.SIGKILL: "memory"}.get(code, "crash")
                 outcomes[outcome] += 1
                 bad.append(f"input {number}: {outcome}: exit status {code}")
     return outcomes, bad
