@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence, stack_clips
+from pyg_fsar.data.texts import shorten
 from pyg_fsar.matching import match, match_streams, mean_prototypes
 from pyg_fsar.nn import PretrainedModule
 
@@ -44,7 +45,7 @@ class FewShotModel(PretrainedModule):
             the streams of an encoder as frames of their own.
 
     Raises:
-        TypeError: If encoder or matcher cannot be called, as the name of one cannot.
+        TypeError: If encoder, matcher or penalty is no module, but a name or a class, for instance.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -55,11 +56,12 @@ class FewShotModel(PretrainedModule):
         self, encoder: nn.Module, matcher: nn.Module, penalty: nn.Module | None = None
     ) -> None:
         super().__init__()
-        for role, part in (("encoder", encoder), ("matcher", matcher)):
-            if not callable(part):
+        parts = {"encoder": encoder, "matcher": matcher, "penalty": penalty}
+        for role, part in parts.items():
+            if not isinstance(part, nn.Module) and not (role == "penalty" and part is None):
                 raise TypeError(
-                    f"{role} must be a torch.nn.Module, got {part!r}; make one, such as "
-                    "FewShotModel(STGCN('ntu25'), build_matcher('dtw'))"
+                    f"{role} must be a torch.nn.Module, got {shorten(repr(part), 80)}; make one, "
+                    "such as FewShotModel(STGCN('ntu25'), build_matcher('dtw'), RankMax())"
                 )
         self.encoder = encoder
         streams: Any = encoder

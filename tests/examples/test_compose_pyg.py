@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "compose_pyg.py"
 TINY = "--accelerator cpu --num-frames 6 --n-query 2 --epochs 1 --train-episodes 2 --val-episodes 2"
 TINY = f"{TINY} --test-episodes 4 --graphs 2 --steps 3".split()
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("compose_pyg", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def rows_of(text):
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
-
-
-def test_one_table_of_generated_data(script, tmp_path, capsys):
+def test_one_table_of_generated_data(script, tmp_path, capsys, rows_of):
     script.main([*TINY, "--out", str(tmp_path)])
     text = (tmp_path / "results.md").read_text()
     assert text.strip() in capsys.readouterr().out
@@ -46,7 +28,7 @@ def test_one_table_of_generated_data(script, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
-def test_real_motions(script, utd_root, tmp_path):
+def test_real_motions(script, utd_root, tmp_path, rows_of):
     script.main([*TINY, "--root", str(utd_root), "--out", str(tmp_path)])
     rows = rows_of((tmp_path / "results.md").read_text())
     assert [row["data"] for row in rows] == ["UTD-MHAD"] * 2 + ["GENERATED graphs"] * 2

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "cross_dataset.py"
 TINY = ["--episodes", "8", "--n-query", "2", "--n-way", "3"]
 METHODS = (
     "L2",
@@ -20,21 +16,7 @@ METHODS = (
 )
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("cross_dataset", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def rows_of(text):
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
-
-
-def test_one_table_of_generated_motions(script, tmp_path, capsys):
+def test_one_table_of_generated_motions(script, tmp_path, capsys, rows_of):
     script.main([*TINY, "--out", str(tmp_path)])
     text = (tmp_path / "results.md").read_text()
     assert text.strip() in capsys.readouterr().out

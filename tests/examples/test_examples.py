@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import re
 import signal
@@ -32,29 +31,20 @@ def one_thread():
     torch.set_num_threads(num_threads)
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def ntu(load_example):
+    return load_example("ntu_fewshot")
 
 
 @pytest.fixture
-def ntu():
-    return load("ntu_fewshot")
+def utd(load_example):
+    return load_example("utd_fewshot")
 
 
 @pytest.fixture
-def utd():
-    return load("utd_fewshot")
-
-
-def table_of(folder):
-    """Rows of the table of results, as dictionaries."""
-    text = (folder / "results.md").read_text()
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+def table_of(rows_of):
+    """Reads the rows of the table of results in a folder."""
+    return lambda folder: rows_of((folder / "results.md").read_text())
 
 
 def metrics_of(folder):
@@ -62,15 +52,16 @@ def metrics_of(folder):
         return [{**row, "seconds": None} for row in csv.DictReader(file)]
 
 
-def without_seconds(folder):
-    return [{**row, "seconds": None} for row in table_of(folder)]
+@pytest.fixture
+def without_seconds(table_of):
+    return lambda folder: [{**row, "seconds": None} for row in table_of(folder)]
 
 
 def weights_of(folder):
     return torch.load(folder / "last.ckpt", weights_only=True)["model"]
 
 
-def test_ntu_from_end_to_end(ntu, tmp_path, capsys):
+def test_ntu_from_end_to_end(ntu, tmp_path, capsys, table_of):
     out = tmp_path / "deep" / "out"
     short = ["--epochs", "2", "--train-episodes", "2", "--test-runs", "2"]
     ntu.main([*TINY, *short, "--out", str(out)])
@@ -90,7 +81,7 @@ def test_ntu_from_end_to_end(ntu, tmp_path, capsys):
     assert "GENERATED motions: 200 training, 100 validation, 100 test clips" in printed
 
 
-def test_killed_run_resumes_to_the_same_result(ntu, tmp_path):
+def test_killed_run_resumes_to_the_same_result(ntu, tmp_path, without_seconds):
     run = [*TINY, "--epochs", "3", "--train-episodes", "20", "--test-runs", "1"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
@@ -120,7 +111,7 @@ def test_killed_run_resumes_to_the_same_result(ntu, tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_several_devices(ntu, tmp_path):
+def test_several_devices(ntu, tmp_path, without_seconds):
     """Two processes by either way, then one, test the same weights on the same episodes."""
     out = str(tmp_path)
     script = [EXAMPLES / "ntu_fewshot.py", *TINY, "--out", out]
@@ -181,7 +172,7 @@ def ntu_root(tmp_path):
     return root
 
 
-def test_one_shot_protocol(ntu, ntu_root, tmp_path, capsys):
+def test_one_shot_protocol(ntu, ntu_root, tmp_path, capsys, table_of):
     (tmp_path / "missing.txt").write_text("S001C001P001R001A001\n")
     arguments = f"--root {ntu_root} --out {tmp_path / 'out'} --missing {tmp_path / 'missing.txt'}"
     arguments += " --protocol one-shot --n-way 3 --epochs 1 --train-episodes 2"
@@ -217,16 +208,16 @@ def test_options_of_real_data_need_it(ntu, capsys, arguments):
 
 
 @pytest.mark.parametrize("name", ["ntu_fewshot", "utd_fewshot"])
-def test_help_is_complete(name, capsys):
+def test_help_is_complete(name, capsys, load_example):
     with pytest.raises(SystemExit) as exit_info:
-        load(name).parse(["--help"])
+        load_example(name).parse(["--help"])
     assert exit_info.value.code == 0
     text = capsys.readouterr().out
     assert all(flag in text for flag in ("--root", "--out", "--lambda", "--resume", "--blocks"))
 
 
 @pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
-def test_utd_on_real_data(utd, utd_root, tmp_path, capsys):
+def test_utd_on_real_data(utd, utd_root, tmp_path, capsys, table_of):
     arguments = [*TINY, "--root", str(utd_root), "--out", str(tmp_path), "--seeds", "3"]
     arguments += ["--epochs", "1", "--train-episodes", "2", "--test-episodes", "20"]
     arguments += ["--test-runs", "1"]

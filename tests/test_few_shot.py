@@ -82,6 +82,9 @@ def test_refuses_names_of_its_parts(encoder):
         FewShotModel("stgcn", build_matcher("dtw"))
     with pytest.raises(TypeError, match=r"matcher must be .*got 'dtw'.*build_matcher\('dtw'\)"):
         FewShotModel(encoder, "dtw")
+    for penalty in ("nuclear", RankMax):
+        with pytest.raises(TypeError, match="penalty must be a torch"):
+            FewShotModel(encoder, build_matcher("dtw"), penalty)
 
 
 @pytest.mark.parametrize("method", ["nuclear", "fbnm"])
