@@ -32,6 +32,7 @@ class Explanation:
             that is what the matcher compares with, else with the nearest one.
         joint_evidence: By how much the log-odds of the class fall if a joint is left out of all
             embeddings. A joint above 0 speaks for the class, one below 0 against it.
+        mirrored: Whether the matcher aligned the mirror image of the clip, which is nearer.
 
     Shapes:
         - **probabilities:** ``[N]``
@@ -45,16 +46,19 @@ class Explanation:
     support: int
     alignment: Alignment
     joint_evidence: np.ndarray
+    mirrored: bool = False
 
 
 def align_with_class(
     matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
-) -> tuple[Alignment, int]:
-    """How an embedded clip is aligned with a class, and the position of its nearest support clip.
+) -> tuple[Alignment, int, bool]:
+    """How an embedded clip is aligned with a class, the position of its nearest support clip, and
+    whether it is the clip's mirror image that is aligned.
 
     Args:
         matcher: A matcher with methods ``align`` and ``references``, as
-            :class:`~pyg_fsar.matching.Matcher` has them.
+            :class:`~pyg_fsar.matching.Matcher` has them, and perhaps ``mirrors``, as
+            :class:`~pyg_fsar.matching.MotionMatcher`.
         support: The support.
         query: The clip.
         number: Number of the class.
@@ -70,7 +74,8 @@ def align_with_class(
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
     reference = references.clip(_nearest(matcher, references, query))
     alignment = aligning.align(query, reference)
-    return Alignment(*(value.cpu() for value in alignment)), int(positions[nearest])
+    mirrored = hasattr(matcher, "mirrors") and aligning.mirrors(query, reference)
+    return Alignment(*(value.cpu() for value in alignment)), int(positions[nearest]), mirrored
 
 
 def joint_evidence(
