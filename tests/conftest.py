@@ -33,7 +33,7 @@ SLOW = (
     "test_operator_is_registered_whole",
     "test_private_names_stay",
     "test_real_clips",
-    "test_report.py",
+    "training/test_report.py",
     "test_run.py",
     "test_commands_of_pyg_fsar_run",
     "test_half_precision_with_loss_scaling",

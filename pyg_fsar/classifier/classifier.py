@@ -247,16 +247,14 @@ class FewShotClassifier:
             logits = self._match(support, embedded)[0]
             best = int(logits.argmax())
             number = best if label is None else labels.index(label)
-            alignment, nearest, mirrored = align_with_class(matcher, support, query, number)
+            aligned = align_with_class(matcher, support, query, number)
             evidence = joint_evidence(matcher, support, query, number)
         return Explanation(
             prediction=labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
-            support=nearest,
-            alignment=alignment,
             joint_evidence=evidence.numpy(),
-            mirrored=mirrored,
+            **aligned._asdict(),
         )
 
     def report(

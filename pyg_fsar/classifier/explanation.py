@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class Explanation:
         joint_evidence: By how much the log-odds of the class fall if a joint is left out of all
             embeddings. A joint above 0 speaks for the class, one below 0 against it.
         mirrored: Whether the matcher aligned the mirror image of the clip, which is nearer.
+        pooled: Whether the clip is aligned with several support clips as one, such as their mean.
 
     Shapes:
         - **probabilities:** ``[N]``
@@ -47,13 +48,22 @@ class Explanation:
     alignment: Alignment
     joint_evidence: np.ndarray
     mirrored: bool = False
+    pooled: bool = False
+
+
+class ClassAlignment(NamedTuple):
+    """What an :class:`Explanation` has of the alignment with a class."""
+
+    alignment: Alignment
+    support: int
+    mirrored: bool
+    pooled: bool
 
 
 def align_with_class(
     matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
-) -> tuple[Alignment, int, bool]:
-    """How an embedded clip is aligned with a class, the position of its nearest support clip, and
-    whether it is the clip's mirror image that is aligned.
+) -> ClassAlignment:
+    """How an embedded clip is aligned with a class.
 
     Args:
         matcher: A matcher with methods ``align`` and ``references``, as
@@ -73,9 +83,13 @@ def align_with_class(
     nearest = _nearest(matcher, shots, query)
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
     reference = references.clip(_nearest(matcher, references, query))
-    alignment = aligning.align(query, reference)
-    mirrored = hasattr(matcher, "mirrors") and aligning.mirrors(query, reference)
-    return Alignment(*(value.cpu() for value in alignment)), int(positions[nearest]), mirrored
+    alignment = Alignment(*(value.cpu() for value in aligning.align(query, reference)))
+    return ClassAlignment(
+        alignment,
+        support=int(positions[nearest]),
+        mirrored=hasattr(matcher, "mirrors") and aligning.mirrors(query, reference),
+        pooled=len(references) < len(shots),
+    )
 
 
 def joint_evidence(

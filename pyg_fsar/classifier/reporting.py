@@ -72,7 +72,12 @@ def report_page(
         "matcher": repr(model.matcher),
         "preparation": preparation or "none",
     }
-    notes = ["The mirror image of the query is aligned: left meets right."] if why.mirrored else []
+    notes = {
+        "The mirror image of the query is aligned: its left meets the right.": why.mirrored,
+        "The query is aligned with all examples of the class as one; the nearest is shown.": (
+            why.pooled
+        ),
+    }
     return alignment_report(
         *clips,
         why.alignment.cost,
@@ -83,5 +88,5 @@ def report_page(
         prediction=why.prediction,
         names=names,
         settings=settings,
-        notes=notes,
+        notes=[note for note, applies in notes.items() if applies],
     )

@@ -93,8 +93,8 @@ def alignment_report(
 
     Raises:
         ValueError: If a shape is another, costs or weights contain NaN, evidence or weights are not
-            finite, no cell has a weight, ``explained`` is out of range, the layouts differ or a
-            clip cannot be drawn.
+            finite, no cell has a weight, there are no classes, ``explained`` is out of range, the
+            layouts differ, or a clip cannot be drawn.
     """
     drawn, layout, half = _drawings((query, support), skeleton)
     costs, weight = _checked_matrices(to_numpy(cost), to_numpy(weights))
@@ -104,6 +104,8 @@ def alignment_report(
             f"evidence must be one finite number for each of {layout.num_joints} joints, got "
             f"shape {values.shape}"
         )
+    if not classes:
+        raise ValueError("there are no classes; give those that the query was compared with")
     if not 0 <= explained < len(classes):
         raise ValueError(f"explained must be in 0..{len(classes) - 1}, got {explained}")
     path = _heaviest_path(weight)
@@ -128,7 +130,8 @@ def alignment_report(
         "settings": [[str(key), str(value)] for key, value in (settings or {}).items()],
         "notes": list(map(str, notes)),
     }  # fmt: skip
-    return _page(f"Why {label}?", data)
+    same = data["label"] == data["prediction"]
+    return _page(f"Why {label}?" if same else f"Why not {label}?", data)
 
 
 def _page(title: str, data: dict[str, Any]) -> str:
@@ -150,18 +153,14 @@ def _drawings(
     clips: tuple[Clip, Clip], skeleton: str | Skeleton | None
 ) -> tuple[list[dict[str, Any]], Skeleton, tuple[float, float]]:
     """Both clips in one view and scale, y up, their layout, and half of the drawings' extent."""
-    view, layouts, oriented = None, [], []
-    for clip in clips:
-        bodies, layout = to_bodies(clip, skeleton)
-        seen = View.of(bodies, layout, view)
-        view = (seen.horizontal, seen.vertical)
-        layouts.append(layout)
-        oriented.append(_oriented(bodies, layout, seen))
-    if layouts[0] != layouts[1]:
+    (query, layout), (support, other) = (to_bodies(clip, skeleton) for clip in clips)
+    if layout != other:
         raise ValueError(
-            f"the clips have skeletons '{layouts[0].name}' and '{layouts[1].name}'; give clips of "
-            "one layout"
+            f"the clips have skeletons '{layout.name}' and '{other.name}'; give clips of one layout"
         )
+    view = View.of(query, layout, None)
+    same = View.of(support, layout, (view.horizontal, view.vertical))
+    oriented = [_oriented(query, layout, view), _oriented(support, layout, same)]
     # A body may be turned about the vertical axis.
     width = max(float(np.nanmax(np.linalg.norm(x[..., [0, 2]], axis=-1))) for x in oriented)
     height = max(float(np.nanmax(np.abs(x[..., 1]))) for x in oriented)
@@ -175,7 +174,7 @@ def _drawings(
             "turns": bool(np.nanmax(np.abs(points[..., 2])) > 0),
             "points": _base64(stored.astype("<i2")),
         })  # fmt: skip
-    return drawn, layouts[0], (width * scale, height * scale)
+    return drawn, layout, (width * scale, height * scale)
 
 
 def _oriented(bodies: np.ndarray, layout: Skeleton, view: View) -> np.ndarray:
@@ -235,7 +234,8 @@ def _steps(path: np.ndarray, cost: np.ndarray, frames: list[int]) -> dict[str, l
     nearest = np.interp(numbers, at, np.arange(len(corners))[kept]).round().astype(int) - 1
     cells = path[nearest.clip(0, len(path) - 1)]
     place = (exact + 0.5) / per_cell - 0.5
-    shown = exact.round().astype(int).clip(0, np.array(frames) - 1)
+    # Halves go up, not to the even number, which would leave out every other frame.
+    shown = np.floor(exact.round(6) + 0.5).astype(int).clip(0, np.array(frames) - 1)
     return {
         "row": place[:, 0].round(2).tolist(),
         "column": place[:, 1].round(2).tolist(),

@@ -19,7 +19,9 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 LAUNCHER = """
 import os, sys
 ends = [os.dup(int(end)) for end in sys.argv[1:3]]
-os.dup2(ends[0], 3), os.dup2(ends[1], 4)
+for number, end in zip((3, 4), ends):
+    os.dup2(end, number)
+    os.set_inheritable(number, True)  # also where it was this number already
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
