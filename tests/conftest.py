@@ -41,6 +41,7 @@ SLOW = (
     "test_matplotlib_is_only_imported_to_draw",
     "test_module_is_the_program",
     "test_picture_is_drawn",
+    "test_picture_of_the_report",
     "test_ranks.py",
     "test_resumed_run_equals",
     "test_scikit_learn",
