@@ -141,7 +141,8 @@ class FewShotClassifier:
         return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
 
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
-        """Make these clips the support, in place of any before.
+        """Make these clips the support, in place of any before. They are kept, not copied, since
+        :meth:`report` draws them.
 
         Args:
             clips: At least one clip; classes may have different numbers of them.

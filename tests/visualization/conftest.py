@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+PATIENCE = 60.0  # seconds until the browser must say something
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Chromium reads commands from file 3 and answers on file 4.
 LAUNCHER = """
@@ -67,6 +69,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            assert select.select([self._answers], [], [], PATIENCE)[0], "the browser is silent"
             part = os.read(self._answers, 1 << 16)
             assert part, "the browser has ended"
             self._rest += part
