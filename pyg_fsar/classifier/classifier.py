@@ -276,7 +276,7 @@ class FewShotClassifier:
 
         Raises:
             ValueError: As :meth:`explain`; if examples are needed, or are not those that it was
-                fitted with; or if a clip cannot be drawn, being too flat or without joints.
+                fitted with; or if a clip has no joint that can be drawn.
             TypeError: As :meth:`explain`.
         """
         why = self.explain(clip, label)

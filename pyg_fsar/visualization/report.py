@@ -92,9 +92,9 @@ def alignment_report(
         The text of the page, of ASCII characters only. Labels and names are escaped.
 
     Raises:
-        ValueError: If a shape is another, costs or weights contain NaN, evidence or weights are not
-            finite, no cell has a weight, there are no classes, ``explained`` is out of range, the
-            layouts differ, or a clip cannot be drawn.
+        ValueError: If a shape is another, costs contain NaN or nothing finite, evidence or weights
+            are not finite, no cell has a weight, there are no classes, ``explained`` is out of
+            range, the layouts differ, or a clip cannot be drawn.
     """
     drawn, layout, half = _drawings((query, support), skeleton)
     costs, weight = _checked_matrices(to_numpy(cost), to_numpy(weights))
@@ -205,8 +205,8 @@ def _checked_matrices(cost: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray
         raise ValueError(
             f"cost and weights must be matrices of one shape, got {cost.shape} and {weights.shape}"
         )
-    if np.isnan(cost).any() or not np.isfinite(weights).all():
-        raise ValueError("cost contains NaN, or weights are not finite")
+    if np.isnan(cost).any() or not np.isfinite(cost).any() or not np.isfinite(weights).all():
+        raise ValueError("cost contains NaN or nothing finite, or weights are not finite")
     weights = np.maximum(weights.astype(float), 0)
     if not weights.any():
         raise ValueError("no frames are aligned: all weights are zero")

@@ -97,11 +97,12 @@ def test_both_clips_have_one_scale(person):
     np.testing.assert_allclose(np.ptp(first, (0, 1, 2)), 2 * np.ptp(second, (0, 1, 2)), rtol=0.01)
 
 
-def test_2d_clips_keep_their_places_and_have_no_depth():
-    pixels = torch.rand(2, 6, 17, 3) * 100 + 100
-    layout = Skeleton.get("coco17")
+@pytest.mark.parametrize("skeleton", ["coco17", "body15_2d"])
+def test_2d_clips_keep_their_places_and_have_no_depth(skeleton):
+    layout = Skeleton.get(skeleton)
+    pixels = torch.rand(2, 6, layout.num_joints, 3) * 100 + 100
     pixels[:, :, list(layout.parts["head"]), 1] -= 100  # pixels count downwards
-    query = SkeletonSequence.from_bodies(pixels, skeleton="coco17")
+    query = SkeletonSequence.from_bodies(pixels, skeleton=skeleton)
     shown = data_of(report(query, query, torch.rand(6, 6)))["clips"][0]
     assert not shown["turns"]
     points = points_of(shown)
@@ -237,6 +238,7 @@ def test_files_of_long_clips_are_small():
         ({"weights": torch.ones(6, 8)}, r"one shape, got \(6, 9\) and \(6, 8\)"),
         ({"cost": torch.rand(2, 6, 9), "weights": torch.ones(2, 6, 9)}, "matrices of one shape"),
         ({"cost": torch.full((6, 9), torch.nan), "weights": torch.ones(6, 9)}, "contains NaN"),
+        ({"cost": torch.full((6, 9), torch.inf), "weights": torch.ones(6, 9)}, "nothing finite"),
         ({"weights": torch.full((6, 9), torch.nan)}, "weights are not finite"),
         ({"weights": torch.zeros(6, 9)}, "no frames are aligned"),
         ({"evidence": np.ones(24)}, r"each of 25 joints, got shape \(24,\)"),
