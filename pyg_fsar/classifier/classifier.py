@@ -281,8 +281,8 @@ class FewShotClassifier:
         """
         why = self.explain(clip, label)
         example = self._example(why.support, examples)
-        poses = pose_transform(self._preparation)
-        layout, arrays = self.skeleton_, self._array_layout(self.skeleton_)
+        layout, poses = self.skeleton_, pose_transform(self._preparation)
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
         page = report_page(
             why,
             (
@@ -381,6 +381,30 @@ class FewShotClassifier:
             raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
 
+    def _example(self, number: int, examples: Clips | None) -> Clip:
+        """A clip of the support, which must still give the embedding that is there."""
+        support = self._fitted()
+        clips: Any = self._examples if examples is None else examples
+        if clips is None:
+            raise ValueError(
+                "a classifier that was loaded has no clips of its examples to draw; give those "
+                "that it was fitted with: report(clip, path, examples=clips)"
+            )
+        check_clips(clips)
+        if len(clips) == len(support):
+            example = clips[number]
+            with evaluation_mode(self._few_shot), torch.no_grad():
+                (embedded,) = self._embed([example], self.skeleton_)
+            found, fitted = embedded.clip(0), support.clip(number)
+            if found.shape == fitted.shape and torch.allclose(
+                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
+            ):
+                return example
+        raise ValueError(
+            "the examples are not those that the classifier was fitted with, or not in their "
+            "order; give the same clips as to fit: report(clip, path, examples=clips)"
+        )
+
     @property
     def _few_shot(self) -> FewShotModel:
         """The model, be it given or the one that comes with the package."""
@@ -412,37 +436,9 @@ class FewShotClassifier:
             own = prepare_clip(next(iter(clips)), 0, arrays, None, self._preparation).skeleton
         return Skeleton.get(own)
 
-    def _array_layout(self, layout: Skeleton) -> Skeleton:
-        """The skeleton of clips that are arrays."""
-        return layout if self.skeleton is None else Skeleton.get(self.skeleton)
-
-    def _example(self, number: int, examples: Clips | None) -> Clip:
-        """A clip of the support, which must still give the embedding that is there."""
-        support = self._fitted()
-        clips: Any = self._examples if examples is None else examples
-        if clips is None:
-            raise ValueError(
-                "a classifier that was loaded has no clips of its examples to draw; give those "
-                "that it was fitted with: report(clip, path, examples=clips)"
-            )
-        check_clips(clips)
-        if len(clips) == len(support):
-            example = clips[number]
-            with evaluation_mode(self._few_shot), torch.no_grad():
-                (embedded,) = self._embed([example], self.skeleton_)
-            found, fitted = embedded.clip(0), support.clip(number)
-            if found.shape == fitted.shape and torch.allclose(
-                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
-            ):
-                return example
-        raise ValueError(
-            "the examples are not those that the classifier was fitted with, or not in their "
-            "order; give the same clips as to fit: report(clip, path, examples=clips)"
-        )
-
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
-        arrays = self._array_layout(layout)
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
         prepared = (
             prepare_clip(clip, number, arrays, layout, self._preparation)
             for number, clip in enumerate(clips)
