@@ -11,6 +11,8 @@ import pickle
 import pkgutil
 import re
 import shlex
+import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -277,6 +279,22 @@ def test_picture_is_drawn(tmp_path: Path) -> None:
         assert len(picture) < 200_000
     text = str(script.PICTURE.relative_to(ROOT))
     assert f"({text})" in (ROOT / "README.md").read_text()
+
+
+def test_picture_of_the_report_is_drawn(tmp_path: Path) -> None:
+    script = load_script(ROOT / "docs" / "make_report_picture.py")
+    script.write_report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>Why raise both arms?</title>" in page  # as on the picture
+    assert 100_000 < script.PICTURE.stat().st_size < 200_000
+    text = str(script.PICTURE.relative_to(ROOT / "docs" / "source"))
+    assert f"image:: {text}" in (ROOT / "docs" / "source" / "explanations.rst").read_text()
+    if not any(map(shutil.which, script.PROGRAMS)):
+        pytest.skip(f"no {', '.join(script.PROGRAMS)} is on the PATH, so the page is not drawn")
+    script.main(tmp_path / "picture.png")
+    for picture in (script.PICTURE.read_bytes(), (tmp_path / "picture.png").read_bytes()):
+        assert picture.startswith(b"\x89PNG")
+        assert struct.unpack(">II", picture[16:24]) == (script.WIDTH, script.HEIGHT)
 
 
 def test_listed_splits_are_those_of_the_code() -> None:

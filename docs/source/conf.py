@@ -39,6 +39,8 @@ source_suffix = {".rst": "restructuredtext", ".md": "restructuredtext"}
 exclude_patterns = ["api/*.inc"]
 html_theme = "furo"
 html_title = f"pyg_fsar {release}"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 templates_path: list[str] = []
 
 add_module_names = False

@@ -23,6 +23,7 @@ from pyg_fsar.classifier.clips import (
     prepare_clip,
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
+from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
@@ -104,6 +105,7 @@ class FewShotClassifier:
         self.batch_size = batch_size
         self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
+        self._examples: Clips | None = None  # one for each of the support, for report
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, by name, as scikit-learn asks for them.
@@ -139,7 +141,8 @@ class FewShotClassifier:
         return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
 
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
-        """Make these clips the support, in place of any before.
+        """Make these clips the support, in place of any before. They are kept, not copied, since
+        :meth:`report` draws them.
 
         Args:
             clips: At least one clip; classes may have different numbers of them.
@@ -162,6 +165,7 @@ class FewShotClassifier:
             # A matcher that cannot compare these clips says so here, and not when predicting.
             model.match(support, support[:1])
         self.classes_, self.skeleton_, self._support = classes, layout, support
+        self._examples = clips if hasattr(clips, "__getitem__") else list(clips)
         return self
 
     @property
@@ -244,16 +248,58 @@ class FewShotClassifier:
             logits = self._match(support, embedded)[0]
             best = int(logits.argmax())
             number = best if label is None else labels.index(label)
-            alignment, nearest = align_with_class(matcher, support, query, number)
+            aligned = align_with_class(matcher, support, query, number)
             evidence = joint_evidence(matcher, support, query, number)
         return Explanation(
             prediction=labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
-            support=nearest,
-            alignment=alignment,
             joint_evidence=evidence.numpy(),
+            **aligned._asdict(),
         )
+
+    def report(
+        self, clip: Clip, path: str | Path, label: Any = None, examples: Clips | None = None
+    ) -> Explanation:
+        """Write :meth:`explain` as one HTML file that any browser shows, without a network.
+
+        It has the clip and the nearest example as moving skeletons, prepared as for the encoder,
+        the frame costs and their alignment, the evidence of the joints and the distances of all
+        classes; see :func:`~pyg_fsar.visualization.alignment_report`.
+
+        Args:
+            clip: One clip.
+            path: The file, which is replaced if it exists; its folder is made.
+            label: Explain this label instead of the predicted one.
+            examples: The clips that it was fitted with, in the same order. Needed after
+                :meth:`load`, since a saved classifier has the embeddings alone.
+
+        Raises:
+            ValueError: As :meth:`explain`; if examples are needed, or are not those that it was
+                fitted with; or if a clip has no joint that can be drawn.
+            TypeError: As :meth:`explain`.
+        """
+        why = self.explain(clip, label)
+        example = self._example(why.support, examples)
+        layout, poses = self.skeleton_, pose_transform(self._preparation)
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
+        page = report_page(
+            why,
+            (
+                prepare_clip(clip, 0, arrays, layout, poses),
+                prepare_clip(example, why.support, arrays, layout, poses),
+            ),
+            (name_of(clip, "query"), name_of(example, f"example {why.support}")),
+            labels=self.classes_.tolist(),
+            distances=self.distances([clip])[0],
+            thresholds=None,  # no class has one
+            model=self._few_shot,
+            preparation=_description(self._preparation),
+        )
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="ascii", newline="\n")
+        return why
 
     def save(self, folder: str | Path) -> None:
         """Write model, support embeddings and labels, from which nothing that is loaded can run
@@ -334,6 +380,30 @@ class FewShotClassifier:
         if self._support is None:
             raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
+
+    def _example(self, number: int, examples: Clips | None) -> Clip:
+        """A clip of the support, which must still give the embedding that is there."""
+        support = self._fitted()
+        clips: Any = self._examples if examples is None else examples
+        if clips is None:
+            raise ValueError(
+                "a classifier that was loaded has no clips of its examples to draw; give those "
+                "that it was fitted with: report(clip, path, examples=clips)"
+            )
+        check_clips(clips)
+        if len(clips) == len(support):
+            example = clips[number]
+            with evaluation_mode(self._few_shot), torch.no_grad():
+                (embedded,) = self._embed([example], self.skeleton_)
+            found, fitted = embedded.clip(0), support.clip(number)
+            if found.shape == fitted.shape and torch.allclose(
+                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
+            ):
+                return example
+        raise ValueError(
+            "the examples are not those that the classifier was fitted with, or not in their "
+            "order; give the same clips as to fit: report(clip, path, examples=clips)"
+        )
 
     @property
     def _few_shot(self) -> FewShotModel:

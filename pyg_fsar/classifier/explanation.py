@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ class Explanation:
             that is what the matcher compares with, else with the nearest one.
         joint_evidence: By how much the log-odds of the class fall if a joint is left out of all
             embeddings. A joint above 0 speaks for the class, one below 0 against it.
+        mirrored: Whether the matcher aligned the mirror image of the clip, which is nearer.
+        pooled: Whether the clip is aligned with several support clips as one, such as their mean.
 
     Shapes:
         - **probabilities:** ``[N]``
@@ -45,16 +47,28 @@ class Explanation:
     support: int
     alignment: Alignment
     joint_evidence: np.ndarray
+    mirrored: bool = False
+    pooled: bool = False
+
+
+class ClassAlignment(NamedTuple):
+    """What an :class:`Explanation` has of the alignment with a class."""
+
+    alignment: Alignment
+    support: int
+    mirrored: bool
+    pooled: bool
 
 
 def align_with_class(
     matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
-) -> tuple[Alignment, int]:
-    """How an embedded clip is aligned with a class, and the position of its nearest support clip.
+) -> ClassAlignment:
+    """How an embedded clip is aligned with a class.
 
     Args:
         matcher: A matcher with methods ``align`` and ``references``, as
-            :class:`~pyg_fsar.matching.Matcher` has them.
+            :class:`~pyg_fsar.matching.Matcher` has them, and perhaps ``mirrors``, as
+            :class:`~pyg_fsar.matching.MotionMatcher`.
         support: The support.
         query: The clip.
         number: Number of the class.
@@ -69,8 +83,13 @@ def align_with_class(
     nearest = _nearest(matcher, shots, query)
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
     reference = references.clip(_nearest(matcher, references, query))
-    alignment = aligning.align(query, reference)
-    return Alignment(*(value.cpu() for value in alignment)), int(positions[nearest])
+    alignment = Alignment(*(value.cpu() for value in aligning.align(query, reference)))
+    return ClassAlignment(
+        alignment,
+        support=int(positions[nearest]),
+        mirrored=hasattr(matcher, "mirrors") and aligning.mirrors(query, reference),
+        pooled=len(references) < len(shots),
+    )
 
 
 def joint_evidence(

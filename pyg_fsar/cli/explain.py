@@ -19,6 +19,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("clip", type=Path, help="file, or folder of frames, to explain")
     parser.add_argument("--label", help="explain this class instead of the most probable one")
     parser.add_argument("--picture", type=Path, help="draw the alignment into this PNG file")
+    parser.add_argument("--html", type=Path, help="show all of it in this HTML file, for a browser")
     add_model_argument(parser)
 
 
@@ -30,7 +31,10 @@ def _run(options: Namespace) -> dict[str, Any]:
         )
     classifier, examples = fitted_classifier(options.examples, options)
     (clip,) = mapped(clips, options, layout_of(classifier.transform))
-    why = classifier.explain(clip, options.label)
+    if options.html is None:
+        why = classifier.explain(clip, options.label)
+    else:
+        why = classifier.report(clip, options.html, options.label)
     joints = Skeleton.get(classifier.skeleton_).joints
     evidence = dict(zip(joints, map(float, why.joint_evidence), strict=True))
     strongest = sorted(evidence, key=lambda name: -abs(evidence[name]))
@@ -55,7 +59,10 @@ def _run(options: Namespace) -> dict[str, Any]:
 
 EXPLAIN = Command(
     "Tell which example a clip resembles, and which joints count.",
-    ("pyg-fsar explain my_clips/ new/01.bvh --picture why.png",),
+    (
+        "pyg-fsar explain my_clips/ new/01.bvh --picture why.png",
+        "pyg-fsar explain my_clips/ new/01.bvh --html why.html",
+    ),
     _add_arguments,
     _run,
 )

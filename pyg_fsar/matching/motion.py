@@ -117,18 +117,26 @@ class MotionMatcher(DistanceMatcher):
             - **query:** ``[T, V, C]``
             - **reference:** ``[T', V, C]``
         """
-        pair, other = EmbeddedClips(query[None]), EmbeddedClips(reference[None])
-        distance, factor = self._pairs(pair, other)[0, 0], 1.0
-        if self.skeleton is not None:
-            image = self.mirrored(query)
-            of_image = self.mirror_factor * self._pairs(pair.with_x(image[None]), other)[0, 0]
-            if of_image < distance:
-                query, distance, factor = image, of_image, self.mirror_factor
+        factor = 1.0
+        if self.mirrors(query, reference):
+            query, factor = self.mirrored(query), self.mirror_factor
+        distance = (
+            factor * self._pairs(EmbeddedClips(query[None]), EmbeddedClips(reference[None]))[0, 0]
+        )
         course = self.frames.align(
             *(_damped(EmbeddedClips(x[None])).x[0] for x in (query, reference))
         )
         share = 2 * factor / (len(query) + len(reference))
         return Alignment(course.cost, share * course.weights, distance.detach())
+
+    def mirrors(self, query: Tensor, reference: Tensor) -> bool:
+        """Whether :meth:`align` takes the query's mirror image; arguments as there."""
+        if self.skeleton is None:
+            return False
+        other = EmbeddedClips(reference[None])
+        plain = self._pairs(EmbeddedClips(query[None]), other)
+        image = self._pairs(EmbeddedClips(self.mirrored(query)[None]), other)
+        return bool(self.mirror_factor * image < plain)
 
     def mirrored(self, x: Tensor) -> Tensor:
         """Embedded clips with left and right swapped and x negated.

@@ -13,10 +13,7 @@ from pyg_fsar.visualization.style import SIDES, Clip, new_figure, to_bodies
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["View", "draw_bones", "extent", "plot_skeleton_strip", "side_handles"]
-
-# Layouts of 2D detectors, whose third channel is a score and not a coordinate.
-PLANAR = ("coco17", "openpose18", "openpose25")
+__all__ = ["View", "draw_bones", "extent", "plot_skeleton_strip", "present", "side_handles"]
 
 
 def plot_skeleton_strip(
@@ -90,16 +87,19 @@ def plot_skeleton_strip(
 
 @dataclass(frozen=True)
 class View:
-    """The two coordinates that a picture shows, and whether the vertical one points down."""
+    """The two coordinates that a picture shows, whether the vertical one points down, and whether
+    there is a third one.
+    """
 
     horizontal: int
     vertical: int
     flip: bool
+    has_depth: bool
 
     @classmethod
     def of(cls, bodies: np.ndarray, layout: Skeleton, view: tuple[int, int] | None) -> View:
         """The given view, or the one with the largest extent of the body."""
-        channels = 2 if layout.name in PLANAR else min(bodies.shape[-1], 3)
+        channels = min(bodies.shape[-1], layout.dims)
         if view is not None and not (len(set(view)) == 2 and set(view) <= set(range(channels))):
             raise ValueError(f"view must be two different coordinates of 0..{channels - 1}")
         x = np.where(present(bodies, layout)[..., None], bodies, np.nan)[..., :channels].astype(
@@ -120,7 +120,7 @@ class View:
             vertical = int(np.argmax(np.abs(up)))
             others = [c for c in range(channels) if c != vertical]
             view = (max(others, key=lambda c: float(size[c])), vertical)
-        return cls(*view, flip=bool(up[view[1]] < 0))
+        return cls(*view, flip=bool(up[view[1]] < 0), has_depth=channels == 3)
 
     def project(self, bodies: np.ndarray, layout: Skeleton) -> np.ndarray:
         """Points ``[M, T, V, 2]``, each frame centred horizontally; NaN for missing joints."""

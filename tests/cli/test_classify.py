@@ -111,6 +111,10 @@ def test_explanation(shell: Shell, tmp_path: Path) -> None:
     strength = [abs(value) for value in found["evidence_of_joints"].values()]
     assert len(strength) == 15 and strength == sorted(strength, reverse=True)
     assert (tmp_path / "pictures" / "why.png").read_bytes().startswith(b"\x89PNG")
+    page = tmp_path / "pages" / "why.html"
+    assert shell("explain", examples, path, "--html", page) == found
+    assert "<title>Why kick?</title>" in page.read_text()
+    assert found["nearest_example"] in page.read_text() and "new" in page.read_text()
     other = shell("explain", examples, path, "--label", "bow")
     assert (other["label"], other["prediction"]) == ("bow", "kick")
     assert other["nearest_example"].startswith("bow/")
