@@ -33,6 +33,7 @@ from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
 from pyg_fsar.matching.pair_maker import PairMaker
+from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
 from pyg_fsar.matching.shots import (
     SHOTS,
@@ -64,6 +65,7 @@ __all__ = [
     "MultiStreamMatcher",
     "NGMCost",
     "PairMaker",
+    "ReferenceMatcher",
     "Shots",
     "SoftDTW",
     "bimhm",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.matching.options import check_flag
 from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["DistanceMatcher", "match", "missing_for_pictures"]
@@ -26,6 +27,7 @@ class DistanceMatcher(PretrainedModule):
 
     Raises:
         ValueError: If ``scale`` is not positive.
+        TypeError: If ``learn_scale`` is neither True nor False.
 
     Example:
         >>> class TimeMean(DistanceMatcher):
@@ -38,6 +40,7 @@ class DistanceMatcher(PretrainedModule):
         super().__init__()
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be a positive number, got {scale}")
+        check_flag("learn_scale", learn_scale)
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
-from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.costs import FrameCost
-from pyg_fsar.matching.shots import SHOTS, known_shots
+from pyg_fsar.matching.options import check_flag
+from pyg_fsar.matching.reference import ReferenceMatcher
+from pyg_fsar.matching.shots import SHOTS
 
 __all__ = ["Alignment", "Matcher"]
 
@@ -31,7 +32,7 @@ class Alignment(NamedTuple):
     distance: Tensor
 
 
-class Matcher(DistanceMatcher):
+class Matcher(ReferenceMatcher):
     r"""Scores queries against classes by aligning their frames in time.
 
     Args:
@@ -52,6 +53,7 @@ class Matcher(DistanceMatcher):
         ValueError: If ``shots`` is unknown or ``scale`` is not positive; on a call, also if clips
             of one class differ in length while ``shots="mean"``, those of a pair do and the cost
             needs them equally long, or ``n_way`` is needed to compile.
+        TypeError: If ``divergence`` or ``learn_scale`` is neither True nor False.
 
     Example:
         >>> matcher = Matcher(CosineCost(), SoftDTW(gamma=0.1), shots="average")
@@ -66,11 +68,10 @@ class Matcher(DistanceMatcher):
         scale: float = 1.0,
         learn_scale: bool = False,
     ) -> None:
-        super().__init__(scale, learn_scale)
+        super().__init__(shots, scale, learn_scale)
         self.cost = cost
         self.aligner = aligner
-        self.shots = known_shots(shots)
-        self.divergence = divergence
+        self.divergence = check_flag("divergence", divergence)
 
     @property
     def compiles_with_n_way(self) -> bool:
@@ -78,21 +79,6 @@ class Matcher(DistanceMatcher):
         with a rule that makes one reference of each class.
         """
         return self.cost.fixed_pairs and SHOTS[self.shots].reduce is None
-
-    def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
-        """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
-        references = self.references(support, n_way)
-        distances = self._pairs(query, references)
-        return SHOTS[self.shots].class_distances(distances, references, n_way)
-
-    def references(self, support: EmbeddedClips, n_way: int) -> EmbeddedClips:
-        """The embedded clips that queries are aligned with.
-
-        Args:
-            support: Support clips with classes ``0..N-1`` as ``y``.
-            n_way: Number of classes, ``N``.
-        """
-        return SHOTS[self.shots].references(support, n_way)
 
     def align(self, query: Tensor, reference: Tensor) -> Alignment:
         """Costs of one pair of clips and how the matcher aligns them, for pictures and checks.
@@ -113,22 +99,26 @@ class Matcher(DistanceMatcher):
             (weights,) = torch.autograd.grad(distance, cost)
         return Alignment(cost.detach(), weights, distance.detach())
 
-    def _pairs(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
-        """Distances of all queries to all references, ``[Q, R]``."""
-        across = within_query = within_other = None
-        if query.lengths is not None or other.lengths is not None:
-            n, m = query.full_lengths, other.full_lengths
-            across, within_query, within_other = (n[:, None], m), (n, n), (m, m)
+    def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+        """Distances of all queries to all references.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
+        across = within_query = within_references = None
+        if query.lengths is not None or references.lengths is not None:
+            n, m = query.full_lengths, references.full_lengths
+            across, within_query, within_references = (n[:, None], m), (n, n), (m, m)
             if self.cost.same_length and can_read(n) and bool((n[:, None] != m).any()):
                 raise ValueError(
                     f"{type(self.cost).__name__} needs query and support clips of equal length; "
                     "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
                 )
-        distance = self.aligner(self.cost(query.x, other.x), lengths=across)
+        distance = self.aligner(self.cost(query.x, references.x), lengths=across)
         if self.divergence:
             own_query = self.aligner(self.cost.within(query.x), lengths=within_query)
-            own_other = self.aligner(self.cost.within(other.x), lengths=within_other)
-            distance = distance - 0.5 * (own_query[:, None] + own_other)
+            own = self.aligner(self.cost.within(references.x), lengths=within_references)
+            distance = distance - 0.5 * (own_query[:, None] + own)
         return distance
 
     def extra_repr(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyg_fsar.matching.costs.base import InnerProductCost
+from pyg_fsar.matching.options import check_flag
 
 __all__ = ["EuclideanCost", "euclidean_cost"]
 
@@ -27,7 +28,7 @@ class EuclideanCost(InnerProductCost):
 
     def __init__(self, squared: bool = True) -> None:
         super().__init__()
-        self.squared = squared
+        self.squared = check_flag("squared", squared)
 
     def from_products(self, inner: Tensor, x_norm: Tensor, y_norm: Tensor) -> Tensor:
         """Cost from inner products; see :class:`InnerProductCost`."""
