@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence, stack_clips
-from pyg_fsar.matching import match, match_streams, mean_prototypes
+from pyg_fsar.matching import match, match_streams, matcher_penalty, mean_prototypes
 from pyg_fsar.nn import PretrainedModule
 
 __all__ = ["EpisodeOutput", "FewShotModel"]
@@ -21,7 +21,8 @@ class EpisodeOutput(NamedTuple):
 
     Shapes:
         - **logits:** ``[Q, N]``, higher is nearer
-        - **penalty:** ``[]``, 0 in evaluation and without a penalty
+        - **penalty:** ``[]``, that of the model and that of its matcher, 0 in evaluation and where
+          there is none
     """
 
     logits: Tensor
@@ -83,8 +84,10 @@ class FewShotModel(PretrainedModule):
         support = support.with_y(episode.support_y)
         n_way = episode.classes.numel()
         logits = self.match(support, query, n_way)
-        penalty = embedded.x.new_zeros(())
-        if self.penalty is not None and self.training:
+        if not self.training:
+            return EpisodeOutput(logits, embedded.x.new_zeros(()))
+        penalty = matcher_penalty(self.matcher, support, query, n_way)
+        if self.penalty is not None:
             if embedded.lengths is None:
                 references = [mean_prototypes(support, n_way).x, query.x]
             else:  # clips of different lengths have no mean, and padding must not count

@@ -1,8 +1,11 @@
 """Matching queries with classes: frame costs, temporal alignment, and matchers made of both."""
 
 from pyg_fsar.matching.aligners import (
+    ALIGNERS,
     DTW,
+    MHM,
     OTAM,
+    TCMHM,
     BiMHM,
     Diagonal,
     SoftDTW,
@@ -10,12 +13,14 @@ from pyg_fsar.matching.aligners import (
     diagonal,
     dtw,
     dtw_path,
+    mhm,
     otam,
     otam_alignment,
     soft_alignment,
     soft_dtw,
+    tcmhm,
 )
-from pyg_fsar.matching.base import DistanceMatcher, match, missing_for_pictures
+from pyg_fsar.matching.base import DistanceMatcher, match, matcher_penalty, missing_for_pictures
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -24,12 +29,14 @@ from pyg_fsar.matching.costs import (
     FrameCost,
     InnerProductCost,
     NGMCost,
+    UncertainCost,
     cosine_cost,
     euclidean_cost,
 )
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
 from pyg_fsar.matching.matcher import Alignment, Matcher
+from pyg_fsar.matching.mixture import MixtureMaker, MixtureMatcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
 from pyg_fsar.matching.pair_maker import PairMaker
@@ -42,13 +49,17 @@ from pyg_fsar.matching.shots import (
     soft_dtw_barycentre,
     soft_dtw_barycentres,
 )
+from pyg_fsar.matching.udtw import UDTWMatcher
 
 __all__ = [
+    "ALIGNERS",
     "COSTS",
     "DTW",
     "MATCHERS",
+    "MHM",
     "OTAM",
     "SHOTS",
+    "TCMHM",
     "ActivatedCost",
     "Alignment",
     "BiMHM",
@@ -61,6 +72,8 @@ __all__ = [
     "InnerProductCost",
     "KoopmanMatcher",
     "Matcher",
+    "MixtureMaker",
+    "MixtureMatcher",
     "MotionMatcher",
     "MultiStreamMatcher",
     "NGMCost",
@@ -68,6 +81,8 @@ __all__ = [
     "ReferenceMatcher",
     "Shots",
     "SoftDTW",
+    "UDTWMatcher",
+    "UncertainCost",
     "bimhm",
     "build_matcher",
     "cosine_cost",
@@ -78,7 +93,9 @@ __all__ = [
     "match",
     "match_streams",
     "matcher_options",
+    "matcher_penalty",
     "mean_prototypes",
+    "mhm",
     "missing_for_pictures",
     "otam",
     "otam_alignment",
@@ -86,5 +103,6 @@ __all__ = [
     "soft_dtw",
     "soft_dtw_barycentre",
     "soft_dtw_barycentres",
+    "tcmhm",
     "unknown_options",
 ]

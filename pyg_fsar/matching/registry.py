@@ -9,13 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from pyg_fsar.matching.aligners import DTW, OTAM, BiMHM, Diagonal, SoftDTW
+from pyg_fsar.matching.aligners import DTW, MHM, OTAM, TCMHM, BiMHM, Diagonal, SoftDTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost, NGMCost
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
+from pyg_fsar.matching.mixture import MixtureMaker
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.pair_maker import PairMaker
+from pyg_fsar.matching.udtw import UDTWMatcher
 
 __all__ = ["MATCHERS", "build_matcher", "matcher_options", "unknown_options"]
 
@@ -112,9 +114,13 @@ MATCHERS: dict[str, Callable[..., nn.Module]] = {
     "dtw": PairMaker(CosineCost, DTW),
     "soft_dtw": PairMaker(CosineCost, SoftDTW),
     "otam": PairMaker(CosineCost, OTAM),
+    "mhm": PairMaker(CosineCost, MHM),
     "bimhm": PairMaker(CosineCost, BiMHM),
+    "tcmhm": PairMaker(CosineCost, TCMHM),
     "ngm": PairMaker(NGMCost, SoftDTW),
     "dastm": DASTMMaker(),
+    "udtw": UDTWMatcher,
     "koopman": KoopmanMatcher,
+    "mixture": MixtureMaker(build_matcher, matcher_options),
     "motion": MotionMatcher,
 }

@@ -5,6 +5,7 @@ from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
 from pyg_fsar.matching.costs.cosine import CosineCost, cosine_cost
 from pyg_fsar.matching.costs.euclidean import EuclideanCost, euclidean_cost
 from pyg_fsar.matching.costs.ngm import NGMCost
+from pyg_fsar.matching.costs.uncertain import UncertainCost
 
 __all__ = [
     "COSTS",
@@ -14,6 +15,7 @@ __all__ = [
     "FrameCost",
     "InnerProductCost",
     "NGMCost",
+    "UncertainCost",
     "cosine_cost",
     "euclidean_cost",
 ]
@@ -24,4 +26,5 @@ COSTS: dict[str, type[FrameCost]] = {
     "euclidean": EuclideanCost,
     "ngm": NGMCost,
     "activated": ActivatedCost,
+    "uncertain": UncertainCost,
 }
