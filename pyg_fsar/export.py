@@ -48,7 +48,7 @@ class Decision(nn.Module):
 
     def __init__(self, model: FewShotModel, support: EmbeddedClips) -> None:
         super().__init__()
-        if not isinstance(model.encoder, SkeletonEncoder):
+        if not hasattr(model.encoder, "skeleton"):
             raise TypeError(
                 f"cannot export a model with encoder {type(model.encoder).__name__}; derive it "
                 "from pyg_fsar.nn.SkeletonEncoder"

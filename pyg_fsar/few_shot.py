@@ -10,8 +10,16 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence, stack_clips
-from pyg_fsar.matching import match, match_streams, matcher_penalty, mean_prototypes
-from pyg_fsar.nn import PretrainedModule
+from pyg_fsar.matching import (
+    Matcher,
+    MultiViewMatcher,
+    match,
+    match_streams,
+    matcher_penalty,
+    mean_prototypes,
+    views_of,
+)
+from pyg_fsar.nn import MultiView, PretrainedModule
 
 __all__ = ["EpisodeOutput", "FewShotModel"]
 
@@ -38,7 +46,10 @@ class FewShotModel(PretrainedModule):
         matcher: Any matcher, see :data:`~pyg_fsar.matching.MATCHERS`. Where the encoder has an
             attribute ``num_streams``, as :class:`~pyg_fsar.nn.MultiStream` has, and the matcher has
             none, each stream gets a copy of the matcher, see
-            :func:`~pyg_fsar.matching.match_streams`.
+            :func:`~pyg_fsar.matching.match_streams`. Where the matcher compares views of 3D clips,
+            as ``"views"`` and ``"jeanie"`` do, the encoder becomes a
+            :class:`~pyg_fsar.nn.MultiView` and the matcher a
+            :class:`~pyg_fsar.matching.MultiViewMatcher`.
         penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`, computed in
             training only. As in Ma et al. (ECCV 2022) its values for the prototypes and for the
             queries are added; clips that differ in length are penalised one by one instead. It gets
@@ -46,6 +57,9 @@ class FewShotModel(PretrainedModule):
 
     Raises:
         TypeError: If encoder or matcher cannot be called, as the name of one cannot.
+        ValueError: If the matcher compares views and the encoder is for 2D clips, has several
+            streams or makes other views; or if the encoder makes views and the matcher compares
+            none.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -62,6 +76,7 @@ class FewShotModel(PretrainedModule):
                     f"{role} must be a torch.nn.Module, got {part!r}; make one, such as "
                     "FewShotModel(STGCN('ntu25'), build_matcher('dtw'))"
                 )
+        encoder, matcher = _with_views(encoder, matcher)
         self.encoder = encoder
         streams: Any = encoder
         if hasattr(streams, "num_streams") and not hasattr(matcher, "num_streams"):
@@ -113,6 +128,10 @@ class FewShotModel(PretrainedModule):
             ValueError: If there is no clip, or clips differ in joints or channels.
         """
         weight = next(self.parameters(), None)
+        if isinstance(self.encoder, MultiView):
+            one = isinstance(clips, Episode | SkeletonSequence)
+            for layout in {clip.skeleton for clip in ([clips] if one else clips)}:
+                self.encoder.check_skeleton(layout)
         if isinstance(clips, Episode):
             bodies, body_to_clip, lengths = clips.bodies, clips.body_to_clip, clips.lengths
             ragged = clips.ragged
@@ -152,9 +171,35 @@ class FewShotModel(PretrainedModule):
         return match(self.matcher, support, query, n_way)
 
     def _streams(self, x: Tensor) -> Tensor:
-        """Streams as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
-        num_streams = getattr(self.encoder, "num_streams", None)
-        return x if num_streams is None else x.unflatten(-1, (num_streams, -1)).movedim(-2, 0)
+        """Streams or views as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
+        parts = getattr(self.encoder, "num_streams", getattr(self.encoder, "num_views", None))
+        return x if parts is None else x.unflatten(-1, (parts, -1)).movedim(-2, 0)
+
+
+def _with_views(encoder: nn.Module, matcher: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The same, or where the matcher compares views, an encoder and a matcher of several views."""
+    wanted = views_of(matcher)
+    if wanted is None:
+        if isinstance(encoder, MultiView):
+            raise ValueError(
+                f"MultiView makes views, which {type(matcher).__name__} does not compare; give a "
+                "matcher that does, such as build_matcher('views')"
+            )
+        return encoder, matcher
+    if hasattr(encoder, "num_streams"):
+        raise ValueError(
+            "a matcher of views does not take the streams of MultiStream; leave out one of the two"
+        )
+    if not isinstance(encoder, MultiView):
+        encoder = MultiView(encoder, wanted)
+    if encoder.azimuths != wanted:
+        raise ValueError(
+            f"MultiView makes views at {encoder.azimuths}, but the matcher compares those at "
+            f"{wanted}; give both the same azimuths"
+        )
+    if isinstance(matcher, Matcher) and not isinstance(matcher, MultiViewMatcher):
+        matcher = MultiViewMatcher(matcher)
+    return encoder, matcher
 
 
 def _encode_ragged(

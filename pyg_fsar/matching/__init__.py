@@ -3,16 +3,19 @@
 from pyg_fsar.matching.aligners import (
     ALIGNERS,
     DTW,
+    JEANIE,
     MHM,
     OTAM,
     TCMHM,
     BiMHM,
     Diagonal,
     SoftDTW,
+    Views,
     bimhm,
     diagonal,
     dtw,
     dtw_path,
+    jeanie,
     mhm,
     otam,
     otam_alignment,
@@ -39,6 +42,7 @@ from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.mixture import MixtureMaker, MixtureMatcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
+from pyg_fsar.matching.multi_view import MultiViewMatcher, views_of
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
@@ -50,11 +54,13 @@ from pyg_fsar.matching.shots import (
     soft_dtw_barycentres,
 )
 from pyg_fsar.matching.udtw import UDTWMatcher
+from pyg_fsar.matching.views import ViewsMaker
 
 __all__ = [
     "ALIGNERS",
     "COSTS",
     "DTW",
+    "JEANIE",
     "MATCHERS",
     "MHM",
     "OTAM",
@@ -76,6 +82,7 @@ __all__ = [
     "MixtureMatcher",
     "MotionMatcher",
     "MultiStreamMatcher",
+    "MultiViewMatcher",
     "NGMCost",
     "PairMaker",
     "ReferenceMatcher",
@@ -83,6 +90,8 @@ __all__ = [
     "SoftDTW",
     "UDTWMatcher",
     "UncertainCost",
+    "Views",
+    "ViewsMaker",
     "bimhm",
     "build_matcher",
     "cosine_cost",
@@ -90,6 +99,7 @@ __all__ = [
     "dtw",
     "dtw_path",
     "euclidean_cost",
+    "jeanie",
     "match",
     "match_streams",
     "matcher_options",
@@ -105,4 +115,5 @@ __all__ = [
     "soft_dtw_barycentres",
     "tcmhm",
     "unknown_options",
+    "views_of",
 ]

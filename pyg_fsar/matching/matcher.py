@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.matching.aligners.lengths import PairLengths
 from pyg_fsar.matching.costs import FrameCost
 from pyg_fsar.matching.options import check_flag
 from pyg_fsar.matching.reference import ReferenceMatcher
@@ -114,12 +115,40 @@ class Matcher(ReferenceMatcher):
                     f"{type(self.cost).__name__} needs query and support clips of equal length; "
                     "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
                 )
-        distance = self.aligner(self.cost(query.x, references.x), lengths=across)
+        distance = self.across(query.x, references.x, across)
         if self.divergence:
-            own_query = self.aligner(self.cost.within(query.x), lengths=within_query)
-            own = self.aligner(self.cost.within(references.x), lengths=within_references)
+            own_query = self.within(query.x, within_query)
+            own = self.within(references.x, within_references)
             distance = distance - 0.5 * (own_query[:, None] + own)
         return distance
+
+    def across(self, x: Tensor, y: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances between all pairs of clips, without the divergence.
+
+        Args:
+            x: Query clips.
+            y: References.
+            lengths: True lengths of padded pairs, as aligners take them.
+
+        Shapes:
+            - **x:** ``[Q, T, V, C]``
+            - **y:** ``[R, T', V, C]``
+            - **output:** ``[Q, R]``
+        """
+        return self.aligner(self.cost(x, y), lengths=lengths)
+
+    def within(self, x: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distance of each clip to itself.
+
+        Args:
+            x: Clips.
+            lengths: True lengths of padded pairs, as aligners take them.
+
+        Shapes:
+            - **x:** ``[B, T, V, C]``
+            - **output:** ``[B]``
+        """
+        return self.aligner(self.cost.within(x), lengths=lengths)
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching.base import DistanceMatcher, match, matcher_penalty
+from pyg_fsar.matching.multi_view import views_of
 from pyg_fsar.matching.options import keywords
 
 __all__ = ["MixtureMaker", "MixtureMatcher"]
@@ -44,8 +45,8 @@ class MixtureMatcher(DistanceMatcher):
         learn_scale: Train the scale, which stays positive.
 
     Raises:
-        ValueError: If there is no matcher, one has a learned scale, which would have no effect, or
-            ``scale`` is not positive.
+        ValueError: If there is no matcher, one compares views or has a learned scale, which would
+            have no effect, or ``scale`` is not positive.
         TypeError: If one is not a module.
 
     Example:
@@ -63,6 +64,10 @@ class MixtureMatcher(DistanceMatcher):
                 raise TypeError(
                     f"matchers must be modules, got {matcher!r:.60}; build_matcher('mixture', "
                     "matchers=...) takes names as well"
+                )
+            if views_of(matcher) is not None:
+                raise ValueError(
+                    "a mixture sees one view of each clip; leave out matchers of views"
                 )
             if getattr(matcher, "log_scale", None) is not None:
                 raise ValueError(

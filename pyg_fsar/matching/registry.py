@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from pyg_fsar.matching.aligners import DTW, MHM, OTAM, TCMHM, BiMHM, Diagonal, SoftDTW
+from pyg_fsar.matching.aligners import DTW, JEANIE, MHM, OTAM, TCMHM, BiMHM, Diagonal, SoftDTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost, NGMCost
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
@@ -18,6 +18,7 @@ from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.udtw import UDTWMatcher
+from pyg_fsar.matching.views import ViewsMaker
 
 __all__ = ["MATCHERS", "build_matcher", "matcher_options", "unknown_options"]
 
@@ -119,6 +120,8 @@ MATCHERS: dict[str, Callable[..., nn.Module]] = {
     "tcmhm": PairMaker(CosineCost, TCMHM),
     "ngm": PairMaker(NGMCost, SoftDTW),
     "dastm": DASTMMaker(),
+    "views": ViewsMaker(),
+    "jeanie": PairMaker(CosineCost, JEANIE),
     "udtw": UDTWMatcher,
     "koopman": KoopmanMatcher,
     "mixture": MixtureMaker(build_matcher, matcher_options),

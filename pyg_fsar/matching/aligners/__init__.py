@@ -7,25 +7,30 @@ options, as :class:`~pyg_fsar.matching.Matcher` takes it.
 from pyg_fsar.matching.aligners.bimhm import BiMHM, bimhm
 from pyg_fsar.matching.aligners.diagonal import Diagonal, diagonal
 from pyg_fsar.matching.aligners.dtw import DTW, dtw, dtw_path
+from pyg_fsar.matching.aligners.jeanie import JEANIE, jeanie
 from pyg_fsar.matching.aligners.mhm import MHM, mhm
 from pyg_fsar.matching.aligners.otam import OTAM, otam, otam_alignment
 from pyg_fsar.matching.aligners.soft_dtw import SoftDTW, soft_alignment, soft_dtw
 from pyg_fsar.matching.aligners.tcmhm import TCMHM, tcmhm
+from pyg_fsar.matching.aligners.views import Views
 from pyg_fsar.saving import saveable
 
 __all__ = [
     "ALIGNERS",
     "DTW",
+    "JEANIE",
     "MHM",
     "OTAM",
     "TCMHM",
     "BiMHM",
     "Diagonal",
     "SoftDTW",
+    "Views",
     "bimhm",
     "diagonal",
     "dtw",
     "dtw_path",
+    "jeanie",
     "mhm",
     "otam",
     "otam_alignment",
@@ -46,5 +51,16 @@ ALIGNERS: dict[str, type] = {
 }
 
 # What a saved matcher may name as its aligner.
-for _aligner in (*ALIGNERS.values(), bimhm, diagonal, dtw, mhm, otam, soft_dtw, tcmhm):
+for _aligner in (
+    *ALIGNERS.values(),
+    JEANIE,
+    Views,
+    bimhm,
+    diagonal,
+    dtw,
+    mhm,
+    otam,
+    soft_dtw,
+    tcmhm,
+):
     saveable(_aligner)
