@@ -128,19 +128,20 @@ class FewShotModel(PretrainedModule):
             ValueError: If there is no clip, or clips differ in joints or channels.
         """
         weight = next(self.parameters(), None)
-        if isinstance(self.encoder, MultiView):
-            one = isinstance(clips, Episode | SkeletonSequence)
-            for layout in {clip.skeleton for clip in ([clips] if one else clips)}:
-                self.encoder.check_skeleton(layout)
         if isinstance(clips, Episode):
+            layouts = {clips.skeleton}
             bodies, body_to_clip, lengths = clips.bodies, clips.body_to_clip, clips.lengths
             ragged = clips.ragged
         else:
             clips = [clips] if isinstance(clips, SkeletonSequence) else list(clips)
+            layouts = {clip.skeleton for clip in clips}
             bodies, body_to_clip, lengths = stack_clips(clips)
             ragged = bool((lengths != bodies.size(1)).any())
             if weight is not None:
                 bodies, body_to_clip = bodies.to(weight.device), body_to_clip.to(weight.device)
+        if isinstance(self.encoder, MultiView):
+            for layout in layouts:
+                self.encoder.check_skeleton(layout)
         if weight is not None:
             bodies = bodies.to(weight.dtype)
         new_lengths = None

@@ -35,6 +35,7 @@ from pyg_fsar.matching.costs import (
     UncertainCost,
     cosine_cost,
     euclidean_cost,
+    joint_weights,
 )
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
@@ -49,6 +50,7 @@ from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options,
 from pyg_fsar.matching.shots import (
     SHOTS,
     Shots,
+    consistent_joints,
     mean_prototypes,
     soft_dtw_barycentre,
     soft_dtw_barycentres,
@@ -94,12 +96,14 @@ __all__ = [
     "ViewsMaker",
     "bimhm",
     "build_matcher",
+    "consistent_joints",
     "cosine_cost",
     "diagonal",
     "dtw",
     "dtw_path",
     "euclidean_cost",
     "jeanie",
+    "joint_weights",
     "match",
     "match_streams",
     "matcher_options",

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.aligners.lengths import PairLengths
-from pyg_fsar.matching.costs import FrameCost
+from pyg_fsar.matching.costs import FrameCost, InnerProductCost
 from pyg_fsar.matching.options import check_flag
 from pyg_fsar.matching.reference import ReferenceMatcher
-from pyg_fsar.matching.shots import SHOTS
+from pyg_fsar.matching.shots import SHOTS, consistent_joints
 
 __all__ = ["Alignment", "Matcher"]
 
@@ -49,6 +49,10 @@ class Matcher(ReferenceMatcher):
             themselves, which makes a soft alignment zero between equal clips.
         scale: Logits are distances times ``-scale``.
         learn_scale: Train the scale, which stays positive.
+        joint_shrinkage: Let joints count the more, the more alike the support clips of a class are
+            there, by inverse variances that are shrunk towards their mean by this fraction, see
+            :func:`~pyg_fsar.matching.consistent_joints`. It has no effect with one shot. All joints
+            count the same if not given.
 
     Raises:
         ValueError: If ``shots`` is unknown or ``scale`` is not positive; on a call, also if clips
@@ -68,11 +72,23 @@ class Matcher(ReferenceMatcher):
         divergence: bool = False,
         scale: float = 1.0,
         learn_scale: bool = False,
+        joint_shrinkage: float | None = None,
     ) -> None:
         super().__init__(shots, scale, learn_scale)
         self.cost = cost
         self.aligner = aligner
         self.divergence = check_flag("divergence", divergence)
+        self.joint_shrinkage = joint_shrinkage
+        if joint_shrinkage is not None:
+            if not 0 < joint_shrinkage <= 1:
+                raise ValueError(
+                    f"joint_shrinkage must be above 0 and at most 1, got {joint_shrinkage}"
+                )
+            if divergence or not isinstance(cost, InnerProductCost):
+                raise ValueError(
+                    "joint_shrinkage needs a cost of inner products, such as cosine or euclidean "
+                    "without activation, and no divergence"
+                )
 
     @property
     def compiles_with_n_way(self) -> bool:
@@ -80,6 +96,17 @@ class Matcher(ReferenceMatcher):
         with a rule that makes one reference of each class.
         """
         return self.cost.fixed_pairs and SHOTS[self.shots].reduce is None
+
+    def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+        """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
+        if self.joint_shrinkage is None:
+            return super().class_distances(support, query, n_way)
+        references = self.references(support, n_way)
+        weights = consistent_joints(support, n_way, self.joint_shrinkage)
+        if references.y is not None:
+            weights = weights[references.y.long()]
+        distances = self.pair_distances(query, references, weights)
+        return SHOTS[self.shots].class_distances(distances, references, n_way)
 
     def align(self, query: Tensor, reference: Tensor) -> Alignment:
         """Costs of one pair of clips and how the matcher aligns them, for pictures and checks.
@@ -100,8 +127,16 @@ class Matcher(ReferenceMatcher):
             (weights,) = torch.autograd.grad(distance, cost)
         return Alignment(cost.detach(), weights, distance.detach())
 
-    def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+    def pair_distances(
+        self, query: EmbeddedClips, references: EmbeddedClips, weights: Tensor | None = None
+    ) -> Tensor:
         """Distances of all queries to all references.
+
+        Args:
+            query: Query clips.
+            references: Clips of :meth:`references`.
+            weights: How much each joint counts beside each reference, ``[R, V]``; all count the
+                same if not given.
 
         Shapes:
             - **output:** ``[Q, R]``
@@ -115,27 +150,42 @@ class Matcher(ReferenceMatcher):
                     f"{type(self.cost).__name__} needs query and support clips of equal length; "
                     "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
                 )
-        distance = self.across(query.x, references.x, across)
+        distance = self.across(query.x, references.x, across, weights)
         if self.divergence:
             own_query = self.within(query.x, within_query)
             own = self.within(references.x, within_references)
             distance = distance - 0.5 * (own_query[:, None] + own)
         return distance
 
-    def across(self, x: Tensor, y: Tensor, lengths: PairLengths | None = None) -> Tensor:
+    def across(
+        self,
+        x: Tensor,
+        y: Tensor,
+        lengths: PairLengths | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Distances between all pairs of clips, without the divergence.
 
         Args:
             x: Query clips.
             y: References.
             lengths: True lengths of padded pairs, as aligners take them.
+            weights: As for :meth:`pair_distances`.
 
         Shapes:
             - **x:** ``[Q, T, V, C]``
             - **y:** ``[R, T', V, C]``
             - **output:** ``[Q, R]``
         """
-        return self.aligner(self.cost(x, y), lengths=lengths)
+        return self.aligner(self.frame_costs(x, y, weights), lengths=lengths)
+
+    def frame_costs(self, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Costs between all frames of all pairs of clips; see :meth:`across`.
+
+        Shapes:
+            - **output:** ``[Q, R, T, T']``
+        """
+        return self.cost(x, y) if weights is None else self.cost(x, y, weights)
 
     def within(self, x: Tensor, lengths: PairLengths | None = None) -> Tensor:
         """Distance of each clip to itself.
@@ -161,4 +211,5 @@ class Matcher(ReferenceMatcher):
         return (
             f"aligner={shown}, shots={self.shots!r}, divergence={self.divergence}, "
             f"scale={self.scale if self.log_scale is None else 'learned'}"
+            + ("" if self.joint_shrinkage is None else f", joint_shrinkage={self.joint_shrinkage}")
         )

@@ -49,8 +49,9 @@ class MultiViewMatcher(Matcher):
                 "build_matcher('views') or build_matcher('jeanie')"
             )
         super().__init__(
-            matcher.cost, matcher.aligner, matcher.shots, matcher.divergence, matcher.scale
-        )
+            matcher.cost, matcher.aligner, matcher.shots, matcher.divergence, matcher.scale,
+            joint_shrinkage=matcher.joint_shrinkage,
+        )  # fmt: skip
         self.log_scale = matcher.log_scale
         self.num_views = len(azimuths)
         self.front = azimuths.index(0)
@@ -72,9 +73,11 @@ class MultiViewMatcher(Matcher):
             )
         return embedded.unflatten(-1, (self.num_views, -1)).movedim(-2, 1)
 
-    def across(self, x: Tensor, y: Tensor, lengths: Any = None) -> Tensor:
+    def across(
+        self, x: Tensor, y: Tensor, lengths: Any = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Distances between all pairs of clips; see :meth:`Matcher.across`."""
-        return self.aligner.over_views(self._costs(x, y), lengths=lengths)
+        return self.aligner.over_views(self.frame_costs(x, y, weights), lengths=lengths)
 
     def within(self, x: Tensor, lengths: Any = None) -> Tensor:
         """Distance of each clip to itself; see :meth:`Matcher.within`."""
@@ -93,13 +96,17 @@ class MultiViewMatcher(Matcher):
         """
         with torch.inference_mode(False), torch.enable_grad():
             x, y = query.detach().clone()[None], reference.detach().clone()[None]
-            costs = self._costs(x, y)[0, 0].detach().requires_grad_()
+            costs = self.frame_costs(x, y, None)[0, 0].detach().requires_grad_()
             distance = self.aligner.over_views(costs)
             (weights,) = torch.autograd.grad(distance, costs)
         return Alignment(costs.detach().amin(dim=0), weights.sum(dim=0), distance.detach())
 
-    def _costs(self, x: Tensor, y: Tensor) -> Tensor:
-        """Costs between the views of ``x`` and ``y`` as it is, ``[Q, S, K, T, T']``."""
+    def frame_costs(self, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Costs between the views of ``x`` and ``y`` as it is; see :meth:`Matcher.frame_costs`.
+
+        Shapes:
+            - **output:** ``[Q, R, K, T, T']``
+        """
         views = self.split(x)
-        costs = self.cost(views.flatten(0, 1), self.split(y)[:, self.front])
+        costs = super().frame_costs(views.flatten(0, 1), self.split(y)[:, self.front], weights)
         return costs.unflatten(0, (-1, self.num_views)).movedim(1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -34,6 +35,7 @@ class UDTWMatcher(Matcher):
         beta: Weight of the penalty.
         least: Smallest variance.
         most: Largest variance.
+        joint_weights: As for :class:`~pyg_fsar.matching.InnerProductCost`.
         shots: As for :class:`~pyg_fsar.matching.Matcher`.
         scale: As for :class:`~pyg_fsar.matching.Matcher`.
         learn_scale: As for :class:`~pyg_fsar.matching.Matcher`.
@@ -58,13 +60,14 @@ class UDTWMatcher(Matcher):
         beta: float = 1.0,
         least: float = 0.5,
         most: float = 2.0,
+        joint_weights: Sequence[float] | None = None,
         shots: str = "mean",
         scale: float = 1.0,
         learn_scale: bool = False,
     ) -> None:
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be 0 or more and finite, got {beta}")
-        cost, aligner = UncertainCost(channels, least, most), SoftDTW(gamma, band)
+        cost, aligner = UncertainCost(channels, least, most, joint_weights), SoftDTW(gamma, band)
         super().__init__(cost, aligner, shots, scale=scale, learn_scale=learn_scale)
         self.beta = beta
 

@@ -48,7 +48,7 @@ def _maker(inner: str) -> PairMaker:
     return PairMaker(CosineCost, _views_of(ALIGNERS[inner]))
 
 
-def _views_of(aligner: type) -> Callable[..., Views]:
+def _views_of(aligner: Callable[..., Any]) -> Callable[..., Views]:
     """A function that makes views of an aligner from the options of both."""
     own = keywords(Views, "inner")
 

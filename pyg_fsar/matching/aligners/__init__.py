@@ -4,6 +4,9 @@ Each file holds the function, and a small frozen dataclass that is the same func
 options, as :class:`~pyg_fsar.matching.Matcher` takes it.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from pyg_fsar.matching.aligners.bimhm import BiMHM, bimhm
 from pyg_fsar.matching.aligners.diagonal import Diagonal, diagonal
 from pyg_fsar.matching.aligners.dtw import DTW, dtw, dtw_path
@@ -40,7 +43,7 @@ __all__ = [
 ]
 
 #: Aligners by name, as ``"views"`` takes them.
-ALIGNERS: dict[str, type] = {
+ALIGNERS: dict[str, Callable[..., Any]] = {
     "diagonal": Diagonal,
     "dtw": DTW,
     "soft_dtw": SoftDTW,
@@ -51,16 +54,7 @@ ALIGNERS: dict[str, type] = {
 }
 
 # What a saved matcher may name as its aligner.
-for _aligner in (
-    *ALIGNERS.values(),
-    JEANIE,
-    Views,
-    bimhm,
-    diagonal,
-    dtw,
-    mhm,
-    otam,
-    soft_dtw,
-    tcmhm,
-):
+for _aligner in (*ALIGNERS.values(), JEANIE, Views):
     saveable(_aligner)
+for _function in (bimhm, diagonal, dtw, jeanie, mhm, otam, soft_dtw, tcmhm):
+    saveable(_function)

@@ -136,7 +136,9 @@ class ActivatedCost(FrameCost):
             (direction.dropout.p, direction.dropout.training, direction.norm.eps)
             for direction in (self.activation.x_from_y, self.activation.y_from_x)
         )
-        return isinstance(self.cost, InnerProductCost) and not has_hooks(self.cost) and x == y
+        if not isinstance(self.cost, InnerProductCost) or has_hooks(self.cost):
+            return False
+        return self.cost.joint_weights is None and x == y
 
     def _products(self, x: QueryMaps, y: SupportMaps) -> tuple[Tensor, Tensor, Tensor]:
         """Inner products and norms of the frames of all pairs."""

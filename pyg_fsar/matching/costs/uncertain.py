@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class UncertainCost(FrameCost):
         channels: Size of each joint.
         least: Smallest variance :math:`a`.
         most: Largest variance :math:`b`.
+        joint_weights: As for :class:`~pyg_fsar.matching.InnerProductCost`, for the distance.
 
     Shapes:
         - **x:** ``[Q, T, V, C]``
@@ -40,7 +42,13 @@ class UncertainCost(FrameCost):
         ValueError: If not ``0 < least < most``.
     """
 
-    def __init__(self, channels: int = 256, least: float = 0.5, most: float = 2.0) -> None:
+    def __init__(
+        self,
+        channels: int = 256,
+        least: float = 0.5,
+        most: float = 2.0,
+        joint_weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         if not 0 < least < most < math.inf:
             raise ValueError(
@@ -49,7 +57,7 @@ class UncertainCost(FrameCost):
         self.least = least
         self.most = most
         self.weight = nn.Linear(channels, 1)
-        self.distance = EuclideanCost()
+        self.distance = EuclideanCost(joint_weights=joint_weights)
 
     def variance(self, x: Tensor) -> Tensor:
         """Variance of every frame, between ``least`` and ``most``.
