@@ -173,7 +173,7 @@ def test_joint_shrinkage_is_plain_matching_with_one_shot():
     for options in ({"divergence": True}, {"cost": "ngm"}, {"activation": True}):
         with pytest.raises(ValueError, match="joint_shrinkage needs a cost of inner products"):
             build_matcher("dtw", joint_shrinkage=0.5, **options)
-    with pytest.raises(ValueError, match="joint_shrinkage compares .* differ in length; resample"):
+    with pytest.raises(ValueError, match=r"joint_shrinkage compares .* differ in length; resample"):
         build_matcher("dtw", shots="average", joint_shrinkage=0.5)(
             support, torch.tensor([0, 1, 1]), query, torch.tensor([4, 2, 3])
         )
