@@ -123,8 +123,10 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     return (gamma * total).to(cost.dtype)
 
 
-def _soft_minimum(*values: Tensor) -> Tensor:
-    return -torch.logsumexp(-torch.stack(values), dim=0)
+def _soft_minimum(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    # Nearly twice as fast as logsumexp of their stack. The result does not depend on `least`.
+    least = x.minimum(y).minimum(z).detach()
+    return least - ((least - x).exp() + (least - y).exp() + (least - z).exp()).log()
 
 
 def _shifted(x: Tensor, dim: int, back: bool = False) -> Tensor:
