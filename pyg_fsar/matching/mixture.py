@@ -78,8 +78,8 @@ class MixtureMatcher(DistanceMatcher):
 
     @property
     def compiles_with_n_way(self) -> bool:
-        """Whether ``n_way`` is needed to compile: a margin needs two classes."""
-        return True
+        """Whether a matcher needs ``n_way`` to compile."""
+        return any(getattr(matcher, "compiles_with_n_way", False) for matcher in self.matchers)
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
@@ -88,9 +88,9 @@ class MixtureMatcher(DistanceMatcher):
         nearest = distances.amin(dim=-1, keepdim=True)
         span = distances.amax(dim=-1, keepdim=True) - nearest
         distances = (distances - nearest) / span.masked_fill(span == 0, 1)
-        if n_way == 1:
-            return distances.mean(dim=0)
-        margin = distances.topk(2, dim=-1, largest=False).values[..., 1:]
+        first = distances.argmin(dim=-1, keepdim=True)
+        margin = distances.scatter(-1, first, torch.inf).amin(dim=-1, keepdim=True)
+        margin = margin.masked_fill(margin.isinf(), 0)  # there is one class only
         return (margin.softmax(dim=0) * distances).sum(dim=0)
 
     def pair_penalty(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:

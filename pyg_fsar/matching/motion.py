@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
-from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.shots import SHOTS
 from pyg_fsar.skeleton import Skeleton
@@ -95,11 +93,6 @@ class MotionMatcher(ReferenceMatcher):
         self.mirror_gap = mirror_gap
         self.frames = Matcher(EuclideanCost(), DTW())
         self.profile_cost = CosineCost()
-
-    @classmethod
-    def options(cls, skeleton: str | Skeleton | None = None) -> dict[str, Any]:
-        """Options it takes and their defaults, given the skeleton to mirror by."""
-        return keywords(cls, *(() if skeleton is not None else ("mirror_factor", "mirror_gap")))
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.lengths import PairLengths, pair_lengths
@@ -77,4 +76,7 @@ def soft_minimum(x: Tensor, softness: float) -> Tensor:
     """
     if not softness:
         return x.amin(dim=-1)
-    return -softness * torch.logsumexp(x / -softness, dim=-1)
+    # Not logsumexp, which torch.compile does not take with an open number of classes.
+    least = x.amin(dim=-1, keepdim=True).detach()
+    least = least.masked_fill(least.isinf(), 0)
+    return least.squeeze(-1) - softness * ((least - x) / softness).exp().sum(dim=-1).log()
