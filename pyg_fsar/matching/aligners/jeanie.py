@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from pyg_fsar.kernels import exporting
 from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, pair_lengths
 from pyg_fsar.matching.aligners.views import soft_minimum
 from pyg_fsar.matching.aligners.warping import check_size, check_smoothing
@@ -87,8 +88,8 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     Raises:
         TypeError: If the cost is not floating point, lengths are not integers, or ``gamma``
             requires a gradient, which it would not get.
-        ValueError: If ``gamma`` is not positive, a shape or length does not fit, or there are more
-            than 8192 x 8192 cells.
+        ValueError: If ``gamma`` is not positive, a shape or length does not fit, there are more than
+            8192 x 8192 cells, or a graph is exported for any number of frames.
     """
     gamma = check_smoothing("gamma", gamma)
     if cost.dim() < 3:
@@ -102,6 +103,11 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     cost, n, m = clean_pairs(cost, lengths)
     check_size(cost)
     rows, columns = cost.shape[-2:]
+    if isinstance(rows + columns, torch.SymInt) and exporting():
+        raise ValueError(
+            "jeanie takes one step of its recursion for each frame, so a graph of it is for one "
+            "number of frames; export it with any_frames=False"
+        )
     wide = cost.dtype if cost.device.type == "mps" else torch.float64
     # In units of gamma the soft minimum needs no further scaling.
     cells = (cost.to(wide) / gamma).clamp(-FORBIDDEN, FORBIDDEN)
