@@ -2,7 +2,7 @@
 
 Clips are prepared as by ``examples/ablation.py``: the test classes of each data set. All rows are
 tested on the same episodes, drawn with several seeds; with several shots the nearest counts. Gains
-are means of paired differences to the first row, with a 95 % interval over episodes.
+are means of paired differences to ``soft_dtw``, with a 95 % interval over episodes.
 
 A query's distance to a clip depends on no other clip, so each pair is aligned once, and episodes
 look distances up. Only ``joint_shrinkage``, which depends on all shots of a class, is matched
@@ -26,11 +26,15 @@ from torch import Tensor, nn
 from pyg_fsar import FewShotModel
 from pyg_fsar.data import EmbeddedClips, labels_of
 from pyg_fsar.datasets import UTDMHAD, KinderGator
-from pyg_fsar.matching import MixtureMatcher, build_matcher, matcher_options
-from pyg_fsar.metrics import mean_confidence_interval
-from pyg_fsar.training import clip_transform, embed_dataset, evaluate, format_table
+from pyg_fsar.loader import EpisodeSampler
+from pyg_fsar.matching import MixtureMatcher, build_matcher, match, matcher_options
+from pyg_fsar.metrics import accuracy, mean_confidence_interval
+from pyg_fsar.training import clip_transform, embed_dataset, format_table
 
-# Options of each row; the others are compared with the first.
+WAYS = 5
+REFERENCE = "soft_dtw"
+
+# Options of each row.
 ROWS: dict[str, dict[str, Any]] = {
     "soft_dtw": {"name": "soft_dtw"},
     "protonet": {"name": "protonet"},
@@ -89,21 +93,27 @@ def distances(options: dict[str, Any], clips: Sequence[Any], chunk: int = 8) -> 
 
 
 def accuracies(
-    model: FewShotModel,
-    clips: Sequence[Any],
+    matchers: dict[str, nn.Module],
+    embedded: dict[str, EmbeddedClips],
+    y: Tensor,
     k_shot: int,
-    options: argparse.Namespace,
-    embedded: EmbeddedClips,
     seeds: Sequence[int],
-) -> Tensor:
-    """Accuracy in percent of every episode, ``[seeds, episodes]``."""
-    results = [
-        evaluate(
-            model, clips, 5, k_shot, options.n_query, options.episodes, seed=seed, embedded=embedded
-        )
-        for seed in seeds
-    ]
-    return 100 * torch.stack([result.accuracies for result in results])
+    options: argparse.Namespace,
+) -> dict[str, Tensor]:
+    """Accuracy in percent of every row on the same episodes, ``[seeds * episodes]``."""
+    hits: dict[str, list[float]] = {row: [] for row in matchers}
+    support_y = torch.arange(WAYS).repeat_interleave(k_shot)
+    query_y = torch.arange(WAYS).repeat_interleave(options.n_query)
+    for seed in seeds:
+        sampler = EpisodeSampler(y, WAYS, k_shot, options.n_query, options.episodes, seed)
+        for episode in sampler:
+            support, query = torch.tensor(episode).split([len(support_y), len(query_y)])
+            for row, matcher in matchers.items():
+                clips = embedded[row]
+                with torch.inference_mode():
+                    logits = match(matcher, clips[support].with_y(support_y), clips[query], WAYS)
+                hits[row].append(float(accuracy(logits, query_y)))
+    return {row: 100 * torch.tensor(values) for row, values in hits.items()}
 
 
 def main() -> None:
@@ -121,8 +131,8 @@ def main() -> None:
     lines: dict[str, dict[str, str]] = {}
 
     def report(row: str, column: str, found: Tensor, first: Tensor) -> None:
-        mean, interval = mean_confidence_interval(found.flatten())
-        gain, margin = mean_confidence_interval((found - first[: len(found)]).flatten())
+        mean, interval = mean_confidence_interval(found)
+        gain, margin = mean_confidence_interval(found - first[: len(found)])
         line = lines.setdefault(row, {"row": row})
         line[column] = f"{mean:.2f} ± {interval:.2f}"
         line[f"gain, {column}"] = f"{gain:+.2f} ± {margin:.2f}"
@@ -142,22 +152,23 @@ def main() -> None:
             print(f"{name}: {row}, {time.perf_counter() - start:.0f} s", flush=True)
         for row, parts in MIXTURES.items():
             matchers[row] = MixtureMatcher([matchers[part] for part in parts])
+        joints = embed_dataset(model_of(ROWS[REFERENCE]), clips)
+        by_class = {
+            f"soft_dtw, joint_shrinkage {shrinkage}": build_matcher(
+                "soft_dtw", shots="nearest", joint_shrinkage=shrinkage
+            )
+            for shrinkage in SHRINKAGES
+        }
         for k_shot in options.shots:
-            column, first = f"{name}, {k_shot}-shot", None
-            for row, matcher in matchers.items():
-                model = FewShotModel(nn.Identity(), matcher)
-                found = accuracies(model, clips, k_shot, options, numbers, options.seeds)
-                first = found if first is None else first
-                report(row, column, found, first)
-            for shrinkage in SHRINKAGES if k_shot > 1 else ():
-                row = f"soft_dtw, joint_shrinkage {shrinkage}"
-                given = {"name": "soft_dtw", "shots": "nearest", "joint_shrinkage": shrinkage}
-                model = model_of(given)
-                embedded = embed_dataset(model, clips)
-                seeds = options.seeds[:1]
-                found = accuracies(model, clips, k_shot, options, embedded, seeds)
-                report(row, column, found, first)
-        print(format_table([{**line} for line in lines.values()]), flush=True)
+            column = f"{name}, {k_shot}-shot"
+            same = dict.fromkeys(matchers, numbers)
+            found = accuracies(matchers, same, y, k_shot, options.seeds, options)
+            if k_shot > 1:
+                same = dict.fromkeys(by_class, joints)
+                found |= accuracies(by_class, same, y, k_shot, options.seeds[:1], options)
+            for row, values in found.items():
+                report(row, column, values, found[REFERENCE])
+        print(format_table(list(lines.values())), flush=True)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     Raises:
         TypeError: If the cost is not floating point, lengths are not integers, or ``gamma``
             requires a gradient, which it would not get.
-        ValueError: If ``gamma`` is not positive, a shape or length does not fit, there are more than
-            8192 x 8192 cells, or a graph is exported for any number of frames.
+        ValueError: If ``gamma`` is not positive, a shape or length does not fit, there are more
+            than 8192 x 8192 cells, or a graph is exported for any number of frames.
     """
     gamma = check_smoothing("gamma", gamma)
     if cost.dim() < 3:
