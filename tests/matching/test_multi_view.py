@@ -11,11 +11,9 @@ from torch import nn
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence
 from pyg_fsar.matching import (
-    ALIGNERS,
     DTW,
     MotionMatcher,
     MultiViewMatcher,
-    Views,
     build_matcher,
     cosine_cost,
     jeanie,
@@ -77,16 +75,6 @@ def test_a_turned_query_is_found(name):
     assert (-model.match(*embedded).diag() < plain.diag() - 0.5).all()
 
 
-@pytest.mark.parametrize("inner", sorted(ALIGNERS))
-def test_views_of_any_aligner_with_its_options(inner):
-    matcher = build_matcher("views", inner=inner, softness=0.0, azimuths=ANGLES)
-    assert type(matcher.aligner.inner) is ALIGNERS[inner]
-    costs = torch.rand(2, 3, 4, 4)
-    expected = torch.stack([matcher.aligner.inner(costs[:, k]) for k in range(3)]).amin(dim=0)
-    torch.testing.assert_close(matcher.aligner.over_views(costs), expected)
-    torch.testing.assert_close(matcher.aligner(costs[:, 0]), matcher.aligner.inner(costs[:, 0]))
-
-
 def test_options_of_the_inner_aligner():
     assert build_matcher("views", inner="dtw", band=2).aligner.inner == DTW(band=2)
     assert "lam" in matcher_options("views", inner="otam")
@@ -110,12 +98,6 @@ def test_training_reaches_the_encoder_through_every_view(name):
     logits, penalty = model(episode())
     (logits.square().sum() + penalty).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    views = model.encoder.eval()(episode().bodies).unflatten(-1, (3, 8))
-    bodies = turned(torch.ones(1, 6, 25, 3), 30)
-    torch.testing.assert_close(
-        model.encoder(torch.ones(1, 6, 25, 3))[..., 16:], encoder.eval()(bodies)
-    )
-    assert views.shape == (5, 6, 25, 3, 8)
 
 
 @pytest.mark.parametrize("name", ["views", "jeanie"])
@@ -176,8 +158,3 @@ def test_refuses_azimuths(azimuths):
     ):
         with pytest.raises(ValueError, match="azimuths must be different angles in degrees, one"):
             make()
-
-
-def test_refuses_softness():
-    with pytest.raises(ValueError, match="softness must be 0 or more and finite"):
-        Views(softness=-1.0)

@@ -8,7 +8,7 @@ from torch import nn
 
 from pyg_fsar import FewShotModel
 from pyg_fsar.data import EmbeddedClips, Episode
-from pyg_fsar.matching import MultiStreamMatcher, UncertainCost, build_matcher
+from pyg_fsar.matching import MultiStreamMatcher, build_matcher
 
 GAMMA = 0.5
 
@@ -99,15 +99,6 @@ def test_the_model_has_its_penalty_in_training_alone(matcher):
     streams = MultiStreamMatcher(matcher, 2).double()
     twice = [e.with_x(torch.cat([e.x, e.x], dim=-1)) for e in (support, query)]
     torch.testing.assert_close(streams.pair_penalty(*twice, 2), 2 * model(episode).penalty)
-
-
-def test_variances_stay_in_their_range():
-    cost = UncertainCost(3, least=0.2, most=3.0)
-    nn.init.constant_(cost.weight.weight, 100)
-    variance = cost.variance(torch.randn(5, 4, 6, 3))
-    assert 0.2 <= variance.min() < 0.3 and 2.9 < variance.max() <= 3.0
-    x, y = torch.randn(3, 4, 6, 3), torch.randn(3, 5, 6, 3)
-    torch.testing.assert_close(cost.paired(x, y), torch.stack([cost(x, y)[i, i] for i in range(3)]))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,15 @@ class UncertainCost(FrameCost):
         Shapes:
             - **x:** ``[B, T, V, C]``
             - **output:** ``[B, T]``
+
+        Raises:
+            ValueError: If joints have other channels than the cost was made for.
         """
+        if x.size(-1) != self.weight.in_features:
+            raise ValueError(
+                f"UncertainCost was made for joints of {self.weight.in_features} channels, got "
+                f"{x.size(-1)}; make it with channels={x.size(-1)}"
+            )
         with torch.autocast(x.device.type, enabled=False):
             mean = x.to(self.weight.weight.dtype).mean(dim=2)
             fraction = self.weight(mean).squeeze(-1).sigmoid()
@@ -90,7 +98,8 @@ class UncertainCost(FrameCost):
             - **output:** ``[Q, S, T, T']``
 
         Raises:
-            ValueError: If the clips have another number of axes, or differ in joints or channels.
+            ValueError: If the clips have another number of axes, differ in joints or channels, or
+                have other channels than the cost was made for.
         """
         return self.distance(x, y) / self.variances(x, y)
 
