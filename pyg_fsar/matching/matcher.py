@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -108,24 +108,41 @@ class Matcher(ReferenceMatcher):
         distances = self.pair_distances(query, references, weights)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
 
-    def align(self, query: Tensor, reference: Tensor) -> Alignment:
+    def alignment_options(self, support: EmbeddedClips, number: int) -> dict[str, Any]:
+        """What :meth:`align` needs to know of the other support clips.
+
+        Args:
+            support: Support clips with classes ``0..N-1`` as ``y``.
+            number: Class of the reference that a query will be aligned with.
+        """
+        if self.joint_shrinkage is None or support.y is None:
+            return {}
+        shots = support[support.y == number]
+        shots = shots.with_y(torch.zeros_like(shots.full_lengths))
+        return {"weights": consistent_joints(shots, 1, self.joint_shrinkage)[0]}
+
+    def align(self, query: Tensor, reference: Tensor, weights: Tensor | None = None) -> Alignment:
         """Costs of one pair of clips and how the matcher aligns them, for pictures and checks.
 
         Args:
             query: One embedded clip.
             reference: Another, such as one of :meth:`references`.
+            weights: How much each joint counts, see :meth:`alignment_options`; all count the same
+                if not given.
 
         Shapes:
             - **query:** ``[T, V, C]``
             - **reference:** ``[T', V, C]``
+            - **weights:** ``[V]``
         """
+        each = None if weights is None else weights.detach()[None]
         # The alignment of any aligner is its gradient, also where the caller wants no gradients.
         with torch.inference_mode(False), torch.enable_grad():
-            cost = self.cost(query.detach().clone()[None], reference.detach().clone()[None])[0, 0]
-            cost = cost.detach().requires_grad_()
+            clips = query.detach().clone()[None], reference.detach().clone()[None]
+            cost = self.frame_costs(*clips, each)[0, 0].detach().requires_grad_()
             distance = self.aligner(cost)
-            (weights,) = torch.autograd.grad(distance, cost)
-        return Alignment(cost.detach(), weights, distance.detach())
+            (cells,) = torch.autograd.grad(distance, cost)
+        return Alignment(cost.detach(), cells, distance.detach())
 
     def pair_distances(
         self, query: EmbeddedClips, references: EmbeddedClips, weights: Tensor | None = None

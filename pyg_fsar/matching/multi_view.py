@@ -86,20 +86,22 @@ class MultiViewMatcher(Matcher):
         costs = self.cost.paired(views.flatten(0, 1), front).unflatten(0, (-1, self.num_views))
         return self.aligner.over_views(costs, lengths=lengths)
 
-    def align(self, query: Tensor, reference: Tensor) -> Alignment:
+    def align(self, query: Tensor, reference: Tensor, weights: Tensor | None = None) -> Alignment:
         r"""Costs of one pair of clips, each the least of all views, and how the matcher aligns
         them, summed over views.
 
         Shapes:
             - **query:** :math:`(T, V, K \, C')`
             - **reference:** :math:`(T', V, K \, C')`
+            - **weights:** :math:`(V)`, as for :meth:`Matcher.align`
         """
+        each = None if weights is None else weights.detach()[None]
         with torch.inference_mode(False), torch.enable_grad():
             x, y = query.detach().clone()[None], reference.detach().clone()[None]
-            costs = self.frame_costs(x, y, None)[0, 0].detach().requires_grad_()
+            costs = self.frame_costs(x, y, each)[0, 0].detach().requires_grad_()
             distance = self.aligner.over_views(costs)
-            (weights,) = torch.autograd.grad(distance, costs)
-        return Alignment(costs.detach().amin(dim=0), weights.sum(dim=0), distance.detach())
+            (cells,) = torch.autograd.grad(distance, costs)
+        return Alignment(costs.detach().amin(dim=0), cells.sum(dim=0), distance.detach())
 
     def frame_costs(self, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Costs between the views of ``x`` and ``y`` as it is; see :meth:`Matcher.frame_costs`.

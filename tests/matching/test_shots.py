@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from pyg_fsar.classifier.explanation import align_with_class
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching import (
     SHOTS,
@@ -159,6 +160,11 @@ def test_joint_shrinkage_weighs_the_joints_of_each_class(cost, shots):
     matcher.distances(leaf, y, query).sum().backward()
     assert leaf.grad.isfinite().all() and leaf.grad.any()
     assert "joint_shrinkage=0.4" in repr(matcher)
+    embedded = EmbeddedClips(support, y=y)
+    alignment, _ = align_with_class(matcher, embedded, query[0], 1)
+    if shots != "average":  # of which there is no single alignment
+        distances = matcher.distances(support, y, query)
+        torch.testing.assert_close(alignment.distance, distances[0, 1])
 
 
 def test_joint_shrinkage_is_plain_matching_with_one_shot():
