@@ -48,7 +48,7 @@ class Decision(nn.Module):
 
     def __init__(self, model: FewShotModel, support: EmbeddedClips) -> None:
         super().__init__()
-        if not isinstance(model.encoder, SkeletonEncoder):
+        if not hasattr(model.encoder, "skeleton"):
             raise TypeError(
                 f"cannot export a model with encoder {type(model.encoder).__name__}; derive it "
                 "from pyg_fsar.nn.SkeletonEncoder"
@@ -90,7 +90,7 @@ def export_program(
         num_frames: Number of frames of the example clips; without ``any_frames``, of all clips.
         any_frames: Leave the number of frames open. It must be greater than the product of the
             encoder's temporal strides. Matchers that need clips of equal length, ``"protonet"``,
-            ``"cosine"`` and ``"dastm"``, need False, and so does ``"koopman"``.
+            ``"cosine"`` and ``"dastm"``, need False, and so do ``"koopman"`` and ``"jeanie"``.
 
     Raises:
         ImportError: If PyTorch is older than 2.8.

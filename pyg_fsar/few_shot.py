@@ -11,8 +11,16 @@ from torch_geometric.utils import scatter
 
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence, stack_clips
 from pyg_fsar.data.texts import shorten
-from pyg_fsar.matching import match, match_streams, mean_prototypes
-from pyg_fsar.nn import PretrainedModule
+from pyg_fsar.matching import (
+    Matcher,
+    MultiViewMatcher,
+    match,
+    match_streams,
+    matcher_penalty,
+    mean_prototypes,
+    views_of,
+)
+from pyg_fsar.nn import MultiView, PretrainedModule
 
 __all__ = ["EpisodeOutput", "FewShotModel"]
 
@@ -22,7 +30,8 @@ class EpisodeOutput(NamedTuple):
 
     Shapes:
         - **logits:** ``[Q, N]``, higher is nearer
-        - **penalty:** ``[]``, 0 in evaluation and without a penalty
+        - **penalty:** ``[]``, that of the model and that of its matcher, 0 in evaluation and where
+          there is none
     """
 
     logits: Tensor
@@ -38,7 +47,10 @@ class FewShotModel(PretrainedModule):
         matcher: Any matcher, see :data:`~pyg_fsar.matching.MATCHERS`. Where the encoder has an
             attribute ``num_streams``, as :class:`~pyg_fsar.nn.MultiStream` has, and the matcher has
             none, each stream gets a copy of the matcher, see
-            :func:`~pyg_fsar.matching.match_streams`.
+            :func:`~pyg_fsar.matching.match_streams`. Where the matcher compares views of 3D clips,
+            as ``"views"`` and ``"jeanie"`` do, the encoder becomes a
+            :class:`~pyg_fsar.nn.MultiView` and the matcher a
+            :class:`~pyg_fsar.matching.MultiViewMatcher`.
         penalty: Regulariser of the embeddings such as :class:`~pyg_fsar.nn.RankMax`, computed in
             training only. As in Ma et al. (ECCV 2022) its values for the prototypes and for the
             queries are added; clips that differ in length are penalised one by one instead. It gets
@@ -46,6 +58,9 @@ class FewShotModel(PretrainedModule):
 
     Raises:
         TypeError: If encoder, matcher or penalty is no module, but a name or a class, for instance.
+        ValueError: If the matcher compares views and the encoder is for 2D clips, has several
+            streams or makes other views; or if the encoder makes views and the matcher compares
+            none.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -63,6 +78,7 @@ class FewShotModel(PretrainedModule):
                     f"{role} must be a torch.nn.Module, got {shorten(repr(part), 80)}; make one, "
                     "such as FewShotModel(STGCN('ntu25'), build_matcher('dtw'), RankMax())"
                 )
+        encoder, matcher = _with_views(encoder, matcher)
         self.encoder = encoder
         streams: Any = encoder
         if hasattr(streams, "num_streams") and not hasattr(matcher, "num_streams"):
@@ -85,8 +101,10 @@ class FewShotModel(PretrainedModule):
         support = support.with_y(episode.support_y)
         n_way = episode.classes.numel()
         logits = self.match(support, query, n_way)
-        penalty = embedded.x.new_zeros(())
-        if self.penalty is not None and self.training:
+        if not self.training:
+            return EpisodeOutput(logits, embedded.x.new_zeros(()))
+        penalty = matcher_penalty(self.matcher, support, query, n_way)
+        if self.penalty is not None:
             if embedded.lengths is None:
                 references = [mean_prototypes(support, n_way).x, query.x]
             else:  # clips of different lengths have no mean, and padding must not count
@@ -113,14 +131,19 @@ class FewShotModel(PretrainedModule):
         """
         weight = next(self.parameters(), None)
         if isinstance(clips, Episode):
+            layouts = {clips.skeleton}
             bodies, body_to_clip, lengths = clips.bodies, clips.body_to_clip, clips.lengths
             ragged = clips.ragged
         else:
             clips = [clips] if isinstance(clips, SkeletonSequence) else list(clips)
+            layouts = {clip.skeleton for clip in clips}
             bodies, body_to_clip, lengths = stack_clips(clips)
             ragged = bool((lengths != bodies.size(1)).any())
             if weight is not None:
                 bodies, body_to_clip = bodies.to(weight.device), body_to_clip.to(weight.device)
+        if isinstance(self.encoder, MultiView):
+            for layout in layouts:
+                self.encoder.check_skeleton(layout)
         if weight is not None:
             bodies = bodies.to(weight.dtype)
         new_lengths = None
@@ -151,9 +174,35 @@ class FewShotModel(PretrainedModule):
         return match(self.matcher, support, query, n_way)
 
     def _streams(self, x: Tensor) -> Tensor:
-        """Streams as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
-        num_streams = getattr(self.encoder, "num_streams", None)
-        return x if num_streams is None else x.unflatten(-1, (num_streams, -1)).movedim(-2, 0)
+        """Streams or views as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
+        parts = getattr(self.encoder, "num_streams", getattr(self.encoder, "num_views", None))
+        return x if parts is None else x.unflatten(-1, (parts, -1)).movedim(-2, 0)
+
+
+def _with_views(encoder: nn.Module, matcher: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The same, or where the matcher compares views, an encoder and a matcher of several views."""
+    wanted = views_of(matcher)
+    if wanted is None:
+        if isinstance(encoder, MultiView):
+            raise ValueError(
+                f"MultiView makes views, which {type(matcher).__name__} does not compare; give a "
+                "matcher that does, such as build_matcher('views')"
+            )
+        return encoder, matcher
+    if hasattr(encoder, "num_streams"):
+        raise ValueError(
+            "a matcher of views does not take the streams of MultiStream; leave out one of the two"
+        )
+    if not isinstance(encoder, MultiView):
+        encoder = MultiView(encoder, wanted)
+    if encoder.azimuths != wanted:
+        raise ValueError(
+            f"MultiView makes views at {encoder.azimuths}, but the matcher compares those at "
+            f"{wanted}; give both the same azimuths"
+        )
+    if isinstance(matcher, Matcher) and not isinstance(matcher, MultiViewMatcher):
+        matcher = MultiViewMatcher(matcher)
+    return encoder, matcher
 
 
 def _encode_ragged(

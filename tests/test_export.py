@@ -79,8 +79,9 @@ def test_encoders_are_the_same_in_onnx(name: str, tmp_path: Path) -> None:
     assert_same(tmp_path / "e.onnx", encoder.eval(), (2, 10), (1, 7), (3, 16))
 
 
-# ONNX lacks the pseudo-inverse of Koopman matching.
-@some([name for name in MATCHERS if name != "koopman"], quick="bimhm")
+# ONNX lacks the pseudo-inverse of Koopman matching, and the clips are 2D, of which there are no
+# views.
+@some([n for n in MATCHERS if n not in ("koopman", "views", "jeanie")], quick="bimhm")
 def test_decisions_are_the_same_in_onnx(name: str, tmp_path: Path) -> None:
     decision = fitted(name)
     any_frames = name not in ONE_LENGTH

@@ -67,8 +67,10 @@ def align_with_class(
 
     Args:
         matcher: A matcher with methods ``align`` and ``references``, as
-            :class:`~pyg_fsar.matching.Matcher` has them, and perhaps ``mirrors``, as
-            :class:`~pyg_fsar.matching.MotionMatcher`.
+            :class:`~pyg_fsar.matching.Matcher` has them. Where its alignments depend on the other
+            classes, it has a method ``alignment_options``, from the support and a class to keyword
+            arguments of ``align``, as :class:`~pyg_fsar.matching.MotionMatcher` has. That has
+            ``mirrors`` as well, with the same arguments as ``align``.
         support: The support.
         query: The clip.
         number: Number of the class.
@@ -83,11 +85,14 @@ def align_with_class(
     nearest = _nearest(matcher, shots, query)
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
     reference = references.clip(_nearest(matcher, references, query))
-    alignment = Alignment(*(value.cpu() for value in aligning.align(query, reference)))
+    options: Any = {}
+    if hasattr(aligning, "alignment_options"):  # what depends on the other classes
+        options = aligning.alignment_options(support, number)
+    alignment = aligning.align(query, reference, **options)
     return ClassAlignment(
-        alignment,
+        Alignment(*(value.cpu() for value in alignment)),
         support=int(positions[nearest]),
-        mirrored=hasattr(matcher, "mirrors") and aligning.mirrors(query, reference),
+        mirrored=hasattr(matcher, "mirrors") and aligning.mirrors(query, reference, **options),
         pooled=len(references) < len(shots),
     )
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.matching.options import check_flag
 from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["DistanceMatcher", "match", "missing_for_pictures"]
+__all__ = ["DistanceMatcher", "match", "matcher_penalty", "missing_for_pictures"]
 
 
 class DistanceMatcher(PretrainedModule):
@@ -26,6 +27,7 @@ class DistanceMatcher(PretrainedModule):
 
     Raises:
         ValueError: If ``scale`` is not positive.
+        TypeError: If ``learn_scale`` is neither True nor False.
 
     Example:
         >>> class TimeMean(DistanceMatcher):
@@ -38,6 +40,7 @@ class DistanceMatcher(PretrainedModule):
         super().__init__()
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be a positive number, got {scale}")
+        check_flag("learn_scale", learn_scale)
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 
@@ -172,6 +175,26 @@ def match(
     if n_way is not None and _takes(matcher, "n_way"):
         options["n_way"] = n_way
     return matcher(support.x, support.y, query.x, **options)
+
+
+def matcher_penalty(
+    matcher: nn.Module, support: EmbeddedClips, query: EmbeddedClips, n_way: int
+) -> Tensor:
+    """What a matcher adds to the penalty of :class:`~pyg_fsar.FewShotModel` in training: what its
+    method ``pair_penalty`` makes of these arguments, 0 without one. It is for regularisers that
+    depend on pairs of clips; those of embeddings belong to the model.
+
+    Args:
+        matcher: The matcher.
+        support: Support clips with classes ``0..N-1`` as ``y``.
+        query: Query clips.
+        n_way: Number of classes, ``N``.
+
+    Shapes:
+        - **output:** ``[]``
+    """
+    penalty: Any = getattr(matcher, "pair_penalty", None)
+    return query.x.new_zeros(()) if penalty is None else penalty(support, query, n_way)
 
 
 def _clips(role: str, x: Tensor, lengths: Tensor | None, y: Tensor | None = None) -> EmbeddedClips:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pyg_fsar.matching.aligners import SoftDTW
-from pyg_fsar.matching.costs import CosineCost
+from pyg_fsar.matching.costs import CosineCost, FrameCost
 from pyg_fsar.matching.matcher import Matcher
+from pyg_fsar.matching.options import check_flag
 from pyg_fsar.matching.pair_maker import PairMaker
 
 __all__ = ["DASTMMaker"]
@@ -27,13 +28,15 @@ class DASTMMaker(PairMaker):
     def __init__(self) -> None:
         super().__init__(CosineCost, SoftDTW, activation=True)
 
-    def options(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def options(
+        self, cost: str | FrameCost | None = None, activation: bool | None = None
+    ) -> dict[str, Any]:
         """Options it takes and their defaults."""
-        return super().options(*args, **kwargs) | {"as_released": False}
+        return super().options(cost, activation) | {"as_released": False}
 
     def __call__(self, *, as_released: bool = False, **options: Any) -> Matcher:
         """Make the matcher; errors as for :class:`~pyg_fsar.matching.PairMaker`."""
-        if as_released:
+        if check_flag("as_released", as_released):
             released = {"gamma": RELEASED_GAMMA, "divergence": options.get("activation") is False}
             options = released | options
         return super().__call__(**options)

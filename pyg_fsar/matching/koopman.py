@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
-from pyg_fsar.matching.base import DistanceMatcher
-from pyg_fsar.matching.shots import SHOTS, known_shots
+from pyg_fsar.matching.options import keywords
+from pyg_fsar.matching.reference import ReferenceMatcher
+from pyg_fsar.matching.shots import SHOTS
 
 __all__ = ["KoopmanMatcher"]
 
 
-class KoopmanMatcher(DistanceMatcher):
+class KoopmanMatcher(ReferenceMatcher):
     r"""Koopman matching, after "Neural Koopman Pooling: Control-Inspired Temporal Dynamics Encoding
     for Skeleton-Based Action Recognition" (CVPR 2023).
 
@@ -27,7 +30,7 @@ class KoopmanMatcher(DistanceMatcher):
 
     Args:
         rcond: Singular values of :math:`X_1` below this fraction of the largest count as zero.
-        channels: Size of each joint, needed for ``project``.
+        channels: Size of each joint, for ``project``; 256 if not given.
         project: Size to which frames are mapped by a learned linear layer first; no map if not
             given.
         shots: How support clips make a class, a name of :data:`~pyg_fsar.matching.SHOTS`.
@@ -35,39 +38,48 @@ class KoopmanMatcher(DistanceMatcher):
         learn_scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
 
     Raises:
-        ValueError: If an option is out of range; on a call, if a clip has fewer than two frames.
+        ValueError: If an option is out of range, or there are ``channels`` without ``project``; on
+            a call, if a clip has fewer than two frames.
     """
 
     def __init__(
         self,
         rcond: float = 0.9,
-        channels: int = 256,
+        channels: int | None = None,
         project: int | None = None,
         shots: str = "average",
         scale: float = 1.0,
         learn_scale: bool = False,
     ) -> None:
-        super().__init__(scale, learn_scale)
+        super().__init__(shots, scale, learn_scale)
         if not 0 < rcond < 1:
             raise ValueError(f"rcond must lie between 0 and 1, got {rcond}")
         self.rcond = rcond
-        self.shots = known_shots(shots)
-        self.project = None if project is None else torch.nn.Linear(channels, project)
+        if project is None and channels is not None:
+            raise ValueError("channels has no effect without project=, the size to map frames to")
+        self.project = None if project is None else torch.nn.Linear(channels or 256, project)
+
+    @classmethod
+    def options(cls, project: int | None = None) -> dict[str, Any]:
+        """Options it takes and their defaults, given the size to which frames are mapped."""
+        return keywords(cls, *(() if project is not None else ("channels",)))
 
     @property
     def compiles_with_n_way(self) -> bool:
         """Whether ``n_way`` is needed to compile, since it decides how many matrices there are."""
         return SHOTS[self.shots].reduce is None
 
-    def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
-        """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
-        references = SHOTS[self.shots].references(support, n_way)
+    def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+        """Distances of all queries to all references.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
         dynamics = self._dynamics(references)
         frames, steps = self._frames(query), self._steps(query)
         predicted = torch.einsum("rcd,qtd->qrtc", dynamics, frames[:, :-1])
         error = torch.linalg.vector_norm(predicted - frames[:, None, 1:], dim=-1)
-        distances = (error * steps[:, None]).sum(dim=-1) / steps.sum(dim=-1)[:, None]
-        return SHOTS[self.shots].class_distances(distances, references, n_way)
+        return (error * steps[:, None]).sum(dim=-1) / steps.sum(dim=-1)[:, None]
 
     def _frames(self, clips: EmbeddedClips) -> Tensor:
         """Mean over joints, ``[B, T, C]``, in at least float32."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
-from pyg_fsar.matching.base import DistanceMatcher
-from pyg_fsar.matching.costs import FrameCost
-from pyg_fsar.matching.shots import SHOTS, known_shots
+from pyg_fsar.matching.aligners.lengths import PairLengths
+from pyg_fsar.matching.costs import FrameCost, InnerProductCost
+from pyg_fsar.matching.options import check_flag
+from pyg_fsar.matching.reference import ReferenceMatcher
+from pyg_fsar.matching.shots import SHOTS, consistent_joints
 
 __all__ = ["Alignment", "Matcher"]
 
@@ -31,7 +33,7 @@ class Alignment(NamedTuple):
     distance: Tensor
 
 
-class Matcher(DistanceMatcher):
+class Matcher(ReferenceMatcher):
     r"""Scores queries against classes by aligning their frames in time.
 
     Args:
@@ -47,11 +49,16 @@ class Matcher(DistanceMatcher):
             themselves, which makes a soft alignment zero between equal clips.
         scale: Logits are distances times ``-scale``.
         learn_scale: Train the scale, which stays positive.
+        joint_shrinkage: Let joints count the more, the more alike the support clips of a class are
+            there, by inverse variances that are shrunk towards their mean by this fraction, see
+            :func:`~pyg_fsar.matching.consistent_joints`. It has no effect with one shot. All joints
+            count the same if not given.
 
     Raises:
         ValueError: If ``shots`` is unknown or ``scale`` is not positive; on a call, also if clips
             of one class differ in length while ``shots="mean"``, those of a pair do and the cost
             needs them equally long, or ``n_way`` is needed to compile.
+        TypeError: If ``divergence`` or ``learn_scale`` is neither True nor False.
 
     Example:
         >>> matcher = Matcher(CosineCost(), SoftDTW(gamma=0.1), shots="average")
@@ -65,12 +72,23 @@ class Matcher(DistanceMatcher):
         divergence: bool = False,
         scale: float = 1.0,
         learn_scale: bool = False,
+        joint_shrinkage: float | None = None,
     ) -> None:
-        super().__init__(scale, learn_scale)
+        super().__init__(shots, scale, learn_scale)
         self.cost = cost
         self.aligner = aligner
-        self.shots = known_shots(shots)
-        self.divergence = divergence
+        self.divergence = check_flag("divergence", divergence)
+        self.joint_shrinkage = joint_shrinkage
+        if joint_shrinkage is not None:
+            if not 0 < joint_shrinkage <= 1:
+                raise ValueError(
+                    f"joint_shrinkage must be above 0 and at most 1, got {joint_shrinkage}"
+                )
+            if divergence or not isinstance(cost, InnerProductCost):
+                raise ValueError(
+                    "joint_shrinkage needs a cost of inner products, such as cosine or euclidean "
+                    "without activation, and no divergence"
+                )
 
     @property
     def compiles_with_n_way(self) -> bool:
@@ -81,55 +99,123 @@ class Matcher(DistanceMatcher):
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
+        if self.joint_shrinkage is None:
+            return super().class_distances(support, query, n_way)
         references = self.references(support, n_way)
-        distances = self._pairs(query, references)
+        weights = consistent_joints(support, n_way, self.joint_shrinkage)
+        if references.y is not None:
+            weights = weights[references.y.long()]
+        distances = self.pair_distances(query, references, weights)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
 
-    def references(self, support: EmbeddedClips, n_way: int) -> EmbeddedClips:
-        """The embedded clips that queries are aligned with.
+    def alignment_options(self, support: EmbeddedClips, number: int) -> dict[str, Any]:
+        """What :meth:`align` needs to know of the other support clips.
 
         Args:
             support: Support clips with classes ``0..N-1`` as ``y``.
-            n_way: Number of classes, ``N``.
+            number: Class of the reference that a query will be aligned with.
         """
-        return SHOTS[self.shots].references(support, n_way)
+        if self.joint_shrinkage is None or support.y is None:
+            return {}
+        shots = support[support.y == number]
+        shots = shots.with_y(torch.zeros_like(shots.full_lengths))
+        return {"weights": consistent_joints(shots, 1, self.joint_shrinkage)[0]}
 
-    def align(self, query: Tensor, reference: Tensor) -> Alignment:
+    def align(self, query: Tensor, reference: Tensor, weights: Tensor | None = None) -> Alignment:
         """Costs of one pair of clips and how the matcher aligns them, for pictures and checks.
 
         Args:
             query: One embedded clip.
             reference: Another, such as one of :meth:`references`.
+            weights: How much each joint counts, see :meth:`alignment_options`; all count the same
+                if not given.
 
         Shapes:
             - **query:** ``[T, V, C]``
             - **reference:** ``[T', V, C]``
+            - **weights:** ``[V]``
         """
+        each = None if weights is None else weights.detach()[None]
         # The alignment of any aligner is its gradient, also where the caller wants no gradients.
         with torch.inference_mode(False), torch.enable_grad():
-            cost = self.cost(query.detach().clone()[None], reference.detach().clone()[None])[0, 0]
-            cost = cost.detach().requires_grad_()
+            clips = query.detach().clone()[None], reference.detach().clone()[None]
+            cost = self.frame_costs(*clips, each)[0, 0].detach().requires_grad_()
             distance = self.aligner(cost)
-            (weights,) = torch.autograd.grad(distance, cost)
-        return Alignment(cost.detach(), weights, distance.detach())
+            (cells,) = torch.autograd.grad(distance, cost)
+        return Alignment(cost.detach(), cells, distance.detach())
 
-    def _pairs(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
-        """Distances of all queries to all references, ``[Q, R]``."""
-        across = within_query = within_other = None
-        if query.lengths is not None or other.lengths is not None:
-            n, m = query.full_lengths, other.full_lengths
-            across, within_query, within_other = (n[:, None], m), (n, n), (m, m)
+    def pair_distances(
+        self, query: EmbeddedClips, references: EmbeddedClips, weights: Tensor | None = None
+    ) -> Tensor:
+        """Distances of all queries to all references.
+
+        Args:
+            query: Query clips.
+            references: Clips of :meth:`references`.
+            weights: How much each joint counts beside each reference, ``[R, V]``; all count the
+                same if not given.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
+        across = within_query = within_references = None
+        if query.lengths is not None or references.lengths is not None:
+            n, m = query.full_lengths, references.full_lengths
+            across, within_query, within_references = (n[:, None], m), (n, n), (m, m)
             if self.cost.same_length and can_read(n) and bool((n[:, None] != m).any()):
                 raise ValueError(
                     f"{type(self.cost).__name__} needs query and support clips of equal length; "
                     "resample all clips to one length (pyg_fsar.transforms.ResampleFrames)"
                 )
-        distance = self.aligner(self.cost(query.x, other.x), lengths=across)
+        distance = self.across(query.x, references.x, across, weights)
         if self.divergence:
-            own_query = self.aligner(self.cost.within(query.x), lengths=within_query)
-            own_other = self.aligner(self.cost.within(other.x), lengths=within_other)
-            distance = distance - 0.5 * (own_query[:, None] + own_other)
+            own_query = self.within(query.x, within_query)
+            own = self.within(references.x, within_references)
+            distance = distance - 0.5 * (own_query[:, None] + own)
         return distance
+
+    def across(
+        self,
+        x: Tensor,
+        y: Tensor,
+        lengths: PairLengths | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Distances between all pairs of clips, without the divergence.
+
+        Args:
+            x: Query clips.
+            y: References.
+            lengths: True lengths of padded pairs, as aligners take them.
+            weights: As for :meth:`pair_distances`.
+
+        Shapes:
+            - **x:** ``[Q, T, V, C]``
+            - **y:** ``[R, T', V, C]``
+            - **output:** ``[Q, R]``
+        """
+        return self.aligner(self.frame_costs(x, y, weights), lengths=lengths)
+
+    def frame_costs(self, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Costs between all frames of all pairs of clips; see :meth:`across`.
+
+        Shapes:
+            - **output:** ``[Q, R, T, T']``
+        """
+        return self.cost(x, y) if weights is None else self.cost(x, y, weights)
+
+    def within(self, x: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distance of each clip to itself.
+
+        Args:
+            x: Clips.
+            lengths: True lengths of padded pairs, as aligners take them.
+
+        Shapes:
+            - **x:** ``[B, T, V, C]``
+            - **output:** ``[B]``
+        """
+        return self.aligner(self.cost.within(x), lengths=lengths)
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""
@@ -142,4 +228,5 @@ class Matcher(DistanceMatcher):
         return (
             f"aligner={shown}, shots={self.shots!r}, divergence={self.divergence}, "
             f"scale={self.scale if self.log_scale is None else 'learned'}"
+            + ("" if self.joint_shrinkage is None else f", joint_shrinkage={self.joint_shrinkage}")
         )

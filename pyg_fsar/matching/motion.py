@@ -11,10 +11,10 @@ from torch_geometric.utils import scatter
 
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching.aligners import DTW
-from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
-from pyg_fsar.matching.shots import SHOTS, known_shots
+from pyg_fsar.matching.reference import ReferenceMatcher
+from pyg_fsar.matching.shots import SHOTS
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MotionMatcher"]
@@ -22,10 +22,10 @@ __all__ = ["MotionMatcher"]
 # Below this size a frame or joint counts as one that does not move.
 STILL = 1e-8
 # Chosen, as all constants here, on the data sets of the documentation's results.
-GAP = 0.3
+FACTOR, GAP = 1.2, 0.3
 
 
-class MotionMatcher(DistanceMatcher):
+class MotionMatcher(ReferenceMatcher):
     r"""Compares clips by the movement of their joints: its course, and how much each joint moves.
 
     The distance of a query to a reference clip is
@@ -60,21 +60,21 @@ class MotionMatcher(DistanceMatcher):
         learn_scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
 
     Raises:
-        ValueError: If an option is unknown or out of range; on a call, if the clips are not of the
-            skeleton.
+        ValueError: If an option is unknown, out of range, or of mirror images without a skeleton;
+            on a call, if the clips are not of the skeleton.
     """
 
     def __init__(
         self,
         skeleton: str | Skeleton | None = None,
         profile: float = 1.5,
-        mirror_factor: float = 1.2,
+        mirror_factor: float = FACTOR,
         mirror_gap: float = GAP,
         shots: str = "nearest",
         scale: float = 1.0,
         learn_scale: bool = False,
     ) -> None:
-        super().__init__(scale, learn_scale)
+        super().__init__(shots, scale, learn_scale)
         for name, value, least in (
             ("profile", profile, 0),
             ("mirror_factor", mirror_factor, 1),
@@ -82,61 +82,74 @@ class MotionMatcher(DistanceMatcher):
         ):
             if not least <= value < math.inf:  # nor NaN
                 raise ValueError(f"{name} must be {least} or more and finite, got {value}")
+        if skeleton is None and (mirror_factor, mirror_gap) != (FACTOR, GAP):
+            raise ValueError(
+                "mirror_factor and mirror_gap have no effect without a skeleton to mirror by; give "
+                "skeleton="
+            )
         self.skeleton = None if skeleton is None else Skeleton.get(skeleton)
         self.profile = profile
         self.mirror_factor = mirror_factor
         self.mirror_gap = mirror_gap
-        self.shots = known_shots(shots)
         self.frames = Matcher(EuclideanCost(), DTW())
         self.profile_cost = CosineCost()
 
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
         references = self.references(support, n_way)
-        distances = self._pairs(query, references)
+        distances = self.pair_distances(query, references)
         if self.skeleton is not None:
-            image = self._pairs(query.with_x(self.mirrored(query.x)), references)
-            image = image.masked_fill(self._has_image(references, n_way), torch.inf)
+            image = self.pair_distances(query.with_x(self.mirrored(query.x)), references)
+            image = image.masked_fill(~self._counts_mirrored(references, n_way), torch.inf)
             distances = distances.minimum(self.mirror_factor * image)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
 
-    def references(self, support: EmbeddedClips, n_way: int) -> EmbeddedClips:
-        """The embedded clips that queries are compared with.
+    def alignment_options(self, support: EmbeddedClips, number: int) -> dict[str, bool]:
+        """What :meth:`align` needs to know of the other classes.
 
         Args:
             support: Support clips with classes ``0..N-1`` as ``y``.
-            n_way: Number of classes, ``N``.
+            number: Class of the reference that a query will be aligned with.
         """
-        return SHOTS[self.shots].references(support, n_way)
+        if self.skeleton is None or support.y is None:
+            return {}
+        n_way = int(support.y.max()) + 1
+        references = self.references(support, n_way)
+        counts = self._counts_mirrored(references, n_way)
+        return {"mirror": bool(counts[_classes(references, n_way) == number].all())}
 
-    def align(self, query: Tensor, reference: Tensor) -> Alignment:
+    def align(self, query: Tensor, reference: Tensor, mirror: bool = True) -> Alignment:
         """Costs of one pair of clips and how the matcher aligns them: those of the query's mirror
-        image if that is nearer, whatever other classes there are.
+        image if that counts and is nearer.
+
+        Args:
+            query: One embedded clip.
+            reference: Another, such as one of :meth:`references`.
+            mirror: Whether mirror images count, which depends on the other classes, see
+                :meth:`alignment_options`; without a skeleton they never do.
 
         Shapes:
             - **query:** ``[T, V, C]``
             - **reference:** ``[T', V, C]``
         """
-        factor = 1.0
-        if self.mirrors(query, reference):
+        pair, factor = EmbeddedClips(query[None]), 1.0
+        if self.mirrors(query, reference, mirror):
             query, factor = self.mirrored(query), self.mirror_factor
-        distance = (
-            factor * self._pairs(EmbeddedClips(query[None]), EmbeddedClips(reference[None]))[0, 0]
-        )
+            pair = pair.with_x(query[None])
+        distance = factor * self.pair_distances(pair, EmbeddedClips(reference[None]))[0, 0]
         course = self.frames.align(
             *(_damped(EmbeddedClips(x[None])).x[0] for x in (query, reference))
         )
         share = 2 * factor / (len(query) + len(reference))
         return Alignment(course.cost, share * course.weights, distance.detach())
 
-    def mirrors(self, query: Tensor, reference: Tensor) -> bool:
+    def mirrors(self, query: Tensor, reference: Tensor, mirror: bool = True) -> bool:
         """Whether :meth:`align` takes the query's mirror image; arguments as there."""
-        if self.skeleton is None:
+        if self.skeleton is None or not mirror:
             return False
-        other = EmbeddedClips(reference[None])
-        plain = self._pairs(EmbeddedClips(query[None]), other)
-        image = self._pairs(EmbeddedClips(self.mirrored(query)[None]), other)
-        return bool(self.mirror_factor * image < plain)
+        pair, other = EmbeddedClips(query[None]), EmbeddedClips(reference[None])
+        image = self.pair_distances(pair.with_x(self.mirrored(query)[None]), other)
+        return bool(self.mirror_factor * image < self.pair_distances(pair, other))
 
     def mirrored(self, x: Tensor) -> Tensor:
         """Embedded clips with left and right swapped and x negated.
@@ -159,28 +172,28 @@ class MotionMatcher(DistanceMatcher):
         sign[:: self.skeleton.dims] = -1
         return x[..., list(self.skeleton.mirror), :] * sign
 
-    def _pairs(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
-        """Distances of all queries to all references without mirroring, ``[Q, R]``."""
-        lengths = query.full_lengths[:, None], other.full_lengths
-        ragged = query.lengths is not None or other.lengths is not None
-        cost = self.frames.cost(_damped(query).x, _damped(other).x)
+    def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+        """Distances of all queries to all references, without mirror images.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
+        lengths = query.full_lengths[:, None], references.full_lengths
+        ragged = query.lengths is not None or references.lengths is not None
+        cost = self.frames.cost(_damped(query).x, _damped(references).x)
         course = self.frames.aligner(cost, lengths=lengths if ragged else None)
         course = course * 2 / (lengths[0] + lengths[1]).to(course)
-        profiles = self.profile_cost(_profile(query), _profile(other))[..., 0, 0]
+        profiles = self.profile_cost(_profile(query), _profile(references))[..., 0, 0]
         return course + self.profile * profiles
 
-    def _has_image(self, references: EmbeddedClips, n_way: int) -> Tensor:
-        """Whether a reference's class is, mirrored, near to another class, ``[R]``."""
-        y = (
-            torch.arange(n_way, device=references.x.device)
-            if references.y is None
-            else references.y
-        )
+    def _counts_mirrored(self, references: EmbeddedClips, n_way: int) -> Tensor:
+        """Whether a reference's class is, mirrored, far from every other class, ``[R]``."""
+        y = _classes(references, n_way)
         with torch.no_grad():
             images = references.with_x(self.mirrored(references.x))
-            apart = self._pairs(images, references).masked_fill(y[:, None] == y, torch.inf)
+            apart = self.pair_distances(images, references).masked_fill(y[:, None] == y, torch.inf)
             near = scatter(apart.amin(dim=1), y.long(), dim_size=n_way, reduce="min")
-        return near[y.long()] < self.mirror_gap
+        return near[y.long()] >= self.mirror_gap
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""
@@ -190,6 +203,13 @@ class MotionMatcher(DistanceMatcher):
             f"mirror_gap={self.mirror_gap}, shots={self.shots!r}, "
             f"scale={self.scale if self.log_scale is None else 'learned'}"
         )
+
+
+def _classes(references: EmbeddedClips, n_way: int) -> Tensor:
+    """Class of each reference, ``[R]``."""
+    if references.y is None:
+        return torch.arange(n_way, device=references.x.device)
+    return references.y
 
 
 def _damped(clips: EmbeddedClips) -> EmbeddedClips:

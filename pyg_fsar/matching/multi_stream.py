@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.data import EmbeddedClips
-from pyg_fsar.matching.base import match
+from pyg_fsar.matching.base import match, matcher_penalty
 from pyg_fsar.nn.models.streams import stream_weights
 from pyg_fsar.nn.pretrained import PretrainedModule
 
@@ -85,6 +85,11 @@ class MultiStreamMatcher(PretrainedModule):
         each = zip(self.weights, self.matchers, supports, queries, strict=True)
         logits = [weight * match(matcher, s, q, n_way) for weight, matcher, s, q in each]
         return torch.stack(logits).sum(dim=0)
+
+    def pair_penalty(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+        """Sum of the streams' penalties; see :func:`~pyg_fsar.matching.matcher_penalty`."""
+        each = zip(self.matchers, self._clips(support), self._clips(query), strict=True)
+        return torch.stack([matcher_penalty(part, s, q, n_way) for part, s, q in each]).sum()
 
     def split(self, embedded: Tensor) -> Tensor:
         r"""Each stream's channels.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from pyg_fsar.matching.costs import COSTS, ActivatedCost, FrameCost
 from pyg_fsar.matching.matcher import Matcher
+from pyg_fsar.matching.options import check_flag, keywords
 
 __all__ = ["PairMaker"]
 
@@ -54,6 +54,7 @@ class PairMaker:
             )
         if activation is None:
             activation = self.defaults.get("activation", False)
+        check_flag("activation", activation)
         parts: list[Callable[..., Any]] = [self.aligner, Matcher]
         if not isinstance(cost, FrameCost):
             parts.append(self.cost if cost is None else COSTS[cost])
@@ -110,10 +111,5 @@ class PairMaker:
 
 
 def _keywords(part: Callable[..., Any]) -> dict[str, Any]:
-    """Keyword arguments that are options; costs and aligners are not."""
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(part).parameters.items()
-        if name not in ("cost", "aligner")
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
+    """Options of a part; the cost and the aligner that it is made of are none."""
+    return keywords(part, "cost", "aligner")

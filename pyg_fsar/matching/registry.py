@@ -9,31 +9,18 @@ from typing import Any
 
 from torch import nn
 
-from pyg_fsar.matching.aligners import DTW, OTAM, BiMHM, Diagonal, SoftDTW
+from pyg_fsar.matching.aligners import DTW, JEANIE, MHM, OTAM, TCMHM, BiMHM, Diagonal, SoftDTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost, NGMCost
 from pyg_fsar.matching.dastm import DASTMMaker
 from pyg_fsar.matching.koopman import KoopmanMatcher
+from pyg_fsar.matching.mixture import MixtureMaker
 from pyg_fsar.matching.motion import MotionMatcher
+from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.pair_maker import PairMaker
+from pyg_fsar.matching.udtw import UDTWMatcher
+from pyg_fsar.matching.views import ViewsMaker
 
 __all__ = ["MATCHERS", "build_matcher", "matcher_options", "unknown_options"]
-
-#: Makers of matchers by name; a further matcher is a further line. A maker is any callable that
-#: takes options by name and returns a module with the forward of
-#: :class:`~pyg_fsar.matching.DistanceMatcher`, such as a class of modules. Its keyword arguments
-#: are its options, of which the scripts fill in ``channels`` with those of the encoder.
-MATCHERS: dict[str, Callable[..., nn.Module]] = {
-    "protonet": PairMaker(EuclideanCost, Diagonal, reduce="sum"),
-    "cosine": PairMaker(CosineCost, Diagonal),
-    "dtw": PairMaker(CosineCost, DTW),
-    "soft_dtw": PairMaker(CosineCost, SoftDTW),
-    "otam": PairMaker(CosineCost, OTAM),
-    "bimhm": PairMaker(CosineCost, BiMHM),
-    "ngm": PairMaker(NGMCost, SoftDTW),
-    "dastm": DASTMMaker(),
-    "koopman": KoopmanMatcher,
-    "motion": MotionMatcher,
-}
 
 
 def matcher_options(name: str, **options: Any) -> dict[str, Any]:
@@ -47,14 +34,14 @@ def matcher_options(name: str, **options: Any) -> dict[str, Any]:
         ValueError: If the matcher is unknown.
     """
     maker = _maker(name)
-    preset: dict[str, Any] = {}
-    if isinstance(maker, partial) and isinstance(maker.func, PairMaker):
-        preset, maker = maker.keywords, maker.func
-    if isinstance(maker, PairMaker):
-        given = preset | options
-        own = {key: given[key] for key in ("cost", "activation") if key in given}
-        return maker.options(**own) | preset
-    return {p.name: p.default for p in _parameters(maker) if p.kind is not p.VAR_KEYWORD}
+    of_maker = _options_of(maker)
+    if of_maker is None:
+        return keywords(maker)
+    preset = maker.keywords if isinstance(maker, partial) else {}
+    given, parameters = preset | options, inspect.signature(of_maker).parameters.values()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        given = {p.name: given[p.name] for p in parameters if p.name in given}
+    return of_maker(**given) | preset
 
 
 def unknown_options(name: str, options: Collection[str] | dict[str, Any]) -> str:
@@ -67,10 +54,8 @@ def unknown_options(name: str, options: Collection[str] | dict[str, Any]) -> str
     given = dict(options) if isinstance(options, dict) else dict.fromkeys(options)
     known = matcher_options(name, **given)
     maker = _maker(name)
-    function = maker.func if isinstance(maker, partial) else maker
-    if not isinstance(function, PairMaker) and any(
-        p.kind is p.VAR_KEYWORD for p in _parameters(maker)
-    ):
+    parameters = inspect.signature(maker).parameters.values()
+    if _options_of(maker) is None and any(p.kind is p.VAR_KEYWORD for p in parameters):
         return ""  # it takes any, and refuses what it does not know by itself
     unknown = sorted(given.keys() - known)
     if not unknown:
@@ -108,13 +93,37 @@ def build_matcher(name: str, **options: Any) -> nn.Module:
     return made
 
 
-def _parameters(maker: Callable[..., nn.Module]) -> list[inspect.Parameter]:
-    return [
-        p for p in inspect.signature(maker).parameters.values() if p.kind is not p.VAR_POSITIONAL
-    ]
+def _options_of(maker: Callable[..., nn.Module]) -> Callable[..., dict[str, Any]] | None:
+    """A maker's own function of its options, if it has one."""
+    return getattr(maker.func if isinstance(maker, partial) else maker, "options", None)
 
 
 def _maker(name: str) -> Callable[..., nn.Module]:
     if name not in MATCHERS:
         raise ValueError(f"unknown matcher '{name}'; known are {', '.join(MATCHERS)}")
     return MATCHERS[name]
+
+
+#: Makers of matchers by name; a further matcher is a further line. A maker is any callable that
+#: takes options by name and returns a module with the forward of
+#: :class:`~pyg_fsar.matching.DistanceMatcher`, such as a class of modules. Its keyword arguments
+#: are its options, of which the scripts fill in ``channels`` with those of the encoder. Where some
+#: options depend on others, it has a method ``options``, from those to all options and defaults.
+MATCHERS: dict[str, Callable[..., nn.Module]] = {
+    "protonet": PairMaker(EuclideanCost, Diagonal, reduce="sum"),
+    "cosine": PairMaker(CosineCost, Diagonal),
+    "dtw": PairMaker(CosineCost, DTW),
+    "soft_dtw": PairMaker(CosineCost, SoftDTW),
+    "otam": PairMaker(CosineCost, OTAM),
+    "mhm": PairMaker(CosineCost, MHM),
+    "bimhm": PairMaker(CosineCost, BiMHM),
+    "tcmhm": PairMaker(CosineCost, TCMHM),
+    "ngm": PairMaker(NGMCost, SoftDTW),
+    "dastm": DASTMMaker(),
+    "views": ViewsMaker(),
+    "jeanie": PairMaker(CosineCost, JEANIE),
+    "udtw": UDTWMatcher,
+    "koopman": KoopmanMatcher,
+    "mixture": MixtureMaker(build_matcher, matcher_options),
+    "motion": MotionMatcher,
+}

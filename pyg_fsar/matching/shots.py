@@ -19,6 +19,7 @@ from pyg_fsar.matching.aligners import SoftDTW, soft_alignment, soft_dtw
 __all__ = [
     "SHOTS",
     "Shots",
+    "consistent_joints",
     "known_shots",
     "mean_prototypes",
     "soft_dtw_barycentre",
@@ -139,6 +140,49 @@ def soft_dtw_barycentre(
         total = weights.sum(dim=(0, 2))[:, None]
         centre = torch.einsum("kij,kjc->ic", weights.to(frames), frames) / total.to(frames)
     return centre.unflatten(1, clips.x.shape[2:])
+
+
+def consistent_joints(support: EmbeddedClips, n_way: int, shrinkage: float) -> Tensor:
+    r"""How much each joint counts for each class: the more, the more alike the class's support
+    clips are there.
+
+    With the variance :math:`s_{nv}` of joint :math:`v` over the clips of class :math:`n`, at the
+    same frame, averaged over frames and channels, weights are inverse variances, these shrunk
+    towards their mean over the joints, as covariances are in "A Well-Conditioned Estimator for
+    Large-Dimensional Covariance Matrices" (Ledoit & Wolf, 2004):
+
+    .. math::
+        w_{nv} \propto \frac{1}{(1 - a) s_{nv} + a \bar s_n}
+
+    with a mean of 1. The joints of a class with one clip all count the same.
+
+    Args:
+        support: Embedded clips with classes ``0..N-1``.
+        n_way: Number of classes, ``N``.
+        shrinkage: Shrinkage :math:`a`; with 1 all joints count the same.
+
+    Shapes:
+        - **output:** ``[N, V]``
+
+    Raises:
+        ValueError: If clips of one class differ in length.
+    """
+    y, x = _classes(support), support.zero_padded
+    x = x if x.dtype == torch.float64 else x.float()
+    try:
+        means = mean_prototypes(support.with_x(x), n_way).x
+    except ValueError:
+        raise ValueError(
+            "joint_shrinkage compares the support clips of a class frame by frame, but they differ "
+            "in length; resample them to one length (pyg_fsar.transforms.ResampleFrames)"
+        ) from None
+    deviation = (x - means[y]).square().sum(dim=(1, 3))  # padding is zero in both
+    spread = scatter(deviation, y, dim=0, dim_size=n_way, reduce="sum")
+    mean = spread.mean(dim=1, keepdim=True)
+    shrunk = torch.lerp(spread, mean, shrinkage)
+    # Without any spread, as that of a single clip, there is nothing to weigh by.
+    weights = shrunk.masked_fill(mean == 0, 1).reciprocal()
+    return weights / weights.mean(dim=1, keepdim=True)
 
 
 def _all_shots(support: EmbeddedClips, n_way: int) -> EmbeddedClips:

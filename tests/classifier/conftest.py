@@ -7,7 +7,7 @@ import torch
 
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.matching import build_matcher
+from pyg_fsar.matching import build_matcher, matcher_options
 from pyg_fsar.nn import STGCN
 
 LABELS = ["wave", "bow", "wave", "kick", "bow", "wave"]
@@ -26,7 +26,7 @@ def make_clips(seed=0, lengths=(8,) * 6, bodies=(1, 2, 1, 1, 1, 1), skeleton="co
 def make_model(matcher="dtw", plan=((4, 1), (8, 2)), **options):
     torch.manual_seed(0)
     encoder = STGCN("coco17", plan=plan, kernel_size=3, dropout=0.5)
-    if matcher in ("ngm", "dastm"):
+    if "channels" in matcher_options(matcher, **options):
         options["channels"] = encoder.out_channels
     return FewShotModel(encoder, build_matcher(matcher, **options))
 

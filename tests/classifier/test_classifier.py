@@ -29,7 +29,8 @@ def test_is_exported():
     }
 
 
-@pytest.mark.parametrize("matcher", MATCHERS)
+# The clips are 2D, of which there are no views.
+@pytest.mark.parametrize("matcher", [n for n in MATCHERS if n not in ("views", "jeanie")])
 def test_equals_the_model_on_an_episode(new_model, clips, queries, labels, matcher):
     model = new_model(matcher).eval()
     classifier = FewShotClassifier(model).fit(clips, labels)

@@ -287,7 +287,10 @@ def test_build_refuses_what_it_does_not_know():
         build_matcher("emd")
     with pytest.raises(ValueError, match="unknown cost 'l1'; known are cosine, euclidean"):
         build_matcher("dtw", cost="l1")
-    known = "activation, band, cost, divergence, learn_scale, scale, shots$"
+    known = (
+        "activation, band, cost, divergence, joint_shrinkage, joint_weights, learn_scale, scale, "
+        "shots$"
+    )
     with pytest.raises(TypeError, match=f"'dtw' has no option gamma; it has {known}"):
         build_matcher("dtw", gamma=0.1)
     with pytest.raises(TypeError, match=r"no option gama; it has activation, as_rel.*, gamma, "):

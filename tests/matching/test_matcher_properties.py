@@ -17,8 +17,10 @@ from pyg_fsar.matching import (
     diagonal,
     dtw,
     matcher_options,
+    mhm,
     otam,
     soft_dtw,
+    tcmhm,
 )
 from pyg_fsar.testing import assert_matcher
 
@@ -29,7 +31,9 @@ ALIGNERS = {
     "soft_dtw": partial(soft_dtw, gamma=0.1),
     "soft_dtw in a band": partial(soft_dtw, gamma=0.1, band=1),
     "otam": otam,
+    "mhm": mhm,
     "bimhm": bimhm,
+    "tcmhm": tcmhm,
 }
 CHANNELS = 4
 
@@ -187,7 +191,7 @@ def test_compiles_whole_with_lengths(name, shots):
 def test_compiles_whole_without_the_number_of_classes(name, shots):
     matcher = built(name, shots=shots)
     inputs = clips(6), torch.arange(3).repeat(2), clips(4)
-    if name not in ("dastm", "koopman") or shots != "mean":
+    if not matcher.compiles_with_n_way:
         torch.testing.assert_close(compiled(matcher)(*inputs), matcher(*inputs))
         return
     with pytest.raises(torch._dynamo.exc.Unsupported, match="give n_way=, the number of classes"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pyg_fsar.classifier.explanation import align_with_class
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching import MATCHERS, SHOTS, MotionMatcher, build_matcher, dtw
 from pyg_fsar.testing import assert_matcher
@@ -91,6 +92,23 @@ def test_alignment_is_that_of_the_distance(mirror: bool) -> None:
     torch.testing.assert_close((alignment.cost * alignment.weights).sum(), alignment.distance)
     references = matcher.references(EmbeddedClips(reference[None], y=torch.tensor([0])), 1)
     assert torch.equal(references.clip(0), reference)
+
+
+@pytest.mark.parametrize("rival", [False, True])
+def test_alignment_follows_the_gate_of_mirror_images(rival: bool) -> None:
+    """A mirror image is not aligned where it does not count, as another class is one."""
+    matcher = MotionMatcher(LAYOUT)
+    left, other = clips(2).split(1)
+    support = torch.cat([left, matcher.mirrored(left) if rival else other])
+    query = matcher.mirrored(left)
+    embedded = EmbeddedClips(support, y=torch.arange(2))
+    options = matcher.alignment_options(embedded, 0)
+    assert options == {"mirror": not rival}
+    alignment, _ = align_with_class(matcher, embedded, query[0], 0)
+    distances = matcher.distances(support, torch.arange(2), query)
+    torch.testing.assert_close(alignment.distance, distances[0, 0])
+    assert (alignment.distance < 1e-6) == (not rival)
+    assert MotionMatcher().alignment_options(embedded, 0) == {}
 
 
 def test_still_clips_have_finite_distances_and_gradients() -> None:

@@ -7,11 +7,13 @@ from itertools import pairwise
 import pytest
 import torch
 
+from pyg_fsar.classifier.explanation import align_with_class
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching import (
     SHOTS,
     Shots,
     build_matcher,
+    consistent_joints,
     cosine_cost,
     dtw,
     mean_prototypes,
@@ -121,3 +123,63 @@ def test_a_further_rule_is_one_entry(monkeypatch: pytest.MonkeyPatch):
 def test_the_support_needs_classes():
     with pytest.raises(ValueError, match="support clips have no classes"):
         mean_prototypes(EmbeddedClips(torch.zeros(1, 2, 3, 4)), 1)
+
+
+def test_consistent_joints_equal_the_definition():
+    y = torch.tensor([0, 1, 0, 0, 1, 2])
+    x = torch.randn(6, 4, 5, 3, dtype=torch.float64)
+    weights = consistent_joints(EmbeddedClips(x, y=y), 3, shrinkage=0.3)
+    for n in range(2):
+        spread = x[y == n].var(dim=0).mean(dim=(0, 2))
+        expected = 1 / (0.7 * spread + 0.3 * spread.mean())
+        torch.testing.assert_close(weights[n], expected / expected.mean())
+    assert (weights[2] == 1).all()  # one clip says nothing
+    torch.testing.assert_close(
+        consistent_joints(EmbeddedClips(x, y=y), 3, 1.0), torch.ones_like(weights)
+    )
+    lengths = torch.tensor([3, 4, 3, 3, 4, 2])
+    ragged = consistent_joints(EmbeddedClips(x, lengths, y), 3, 0.3)
+    trimmed = consistent_joints(EmbeddedClips(x[y == 0, :3], y=torch.zeros(3).long()), 1, 0.3)
+    torch.testing.assert_close(ragged[:1], trimmed)
+
+
+@pytest.mark.parametrize("cost", ["cosine", "euclidean"])
+@pytest.mark.parametrize("shots", ["mean", "average", "nearest"])
+def test_joint_shrinkage_weighs_the_joints_of_each_class(cost, shots):
+    y = torch.tensor([1, 0, 0, 1])
+    support, query = (torch.randn(n, 4, 5, 3, dtype=torch.float64) for n in (4, 3))
+    matcher = build_matcher("soft_dtw", cost=cost, shots=shots, joint_shrinkage=0.4)
+    weights = consistent_joints(EmbeddedClips(support, y=y), 2, 0.4)
+    expected = []
+    for n in range(2):
+        plain = build_matcher("soft_dtw", cost=cost, shots=shots)
+        scaled = [clips * weights[n].sqrt()[:, None] for clips in (support[y == n], query)]
+        expected.append(plain.distances(scaled[0], torch.zeros(2).long(), scaled[1])[:, 0])
+    torch.testing.assert_close(matcher.distances(support, y, query), torch.stack(expected, dim=1))
+    leaf = support.clone().requires_grad_()
+    matcher.distances(leaf, y, query).sum().backward()
+    assert leaf.grad.isfinite().all() and leaf.grad.any()
+    assert "joint_shrinkage=0.4" in repr(matcher)
+    embedded = EmbeddedClips(support, y=y)
+    alignment, _ = align_with_class(matcher, embedded, query[0], 1)
+    if shots != "average":  # of which there is no single alignment
+        distances = matcher.distances(support, y, query)
+        torch.testing.assert_close(alignment.distance, distances[0, 1])
+
+
+def test_joint_shrinkage_is_plain_matching_with_one_shot():
+    support, query, y = torch.randn(3, 4, 5, 3), torch.randn(2, 4, 5, 3), torch.arange(3)
+    matcher = build_matcher("dtw", joint_shrinkage=0.4)
+    torch.testing.assert_close(
+        matcher(support, y, query), build_matcher("dtw")(support, y, query), atol=1e-5, rtol=1e-5
+    )
+    for value in (0.0, 1.5, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="joint_shrinkage must be above 0 and at most 1"):
+            build_matcher("dtw", joint_shrinkage=value)
+    for options in ({"divergence": True}, {"cost": "ngm"}, {"activation": True}):
+        with pytest.raises(ValueError, match="joint_shrinkage needs a cost of inner products"):
+            build_matcher("dtw", joint_shrinkage=0.5, **options)
+    with pytest.raises(ValueError, match=r"joint_shrinkage compares .* differ in length; resample"):
+        build_matcher("dtw", shots="average", joint_shrinkage=0.5)(
+            support, torch.tensor([0, 1, 1]), query, torch.tensor([4, 2, 3])
+        )

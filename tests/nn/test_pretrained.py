@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import inspect
 import json
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from pyg_fsar import FewShotModel, Skeleton
 from pyg_fsar.data import Episode
-from pyg_fsar.matching import MATCHERS, build_matcher, matcher_options
+from pyg_fsar.matching import MATCHERS, build_matcher, matcher_options, views_of
 from pyg_fsar.nn import (
     STGCN,
     FrameEncoder,
@@ -142,7 +143,8 @@ def test_functions_that_make_encoders(tmp_path: Path) -> None:
 def test_whole_few_shot_model(name: str, tmp_path: Path) -> None:
     channels = {"channels": 8} if "channels" in matcher_options(name) else {}
     matcher = build_matcher(name, shots="average", learn_scale=True, **channels)
-    model = FewShotModel(STGCN(STICK, plan=PLAN, dropout=0.0), matcher, RankMax("fbnm")).eval()
+    stick = STICK if views_of(matcher) is None else dataclasses.replace(STICK, dims=3)
+    model = FewShotModel(STGCN(stick, plan=PLAN, dropout=0.0), matcher, RankMax("fbnm")).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost
+from pyg_fsar.matching.aligners.mhm import mhm
 
 __all__ = ["BiMHM", "bimhm"]
 
@@ -41,12 +41,6 @@ def bimhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If a shape or length does not fit.
     """
-    cost = check_cost(cost)
-    if lengths is None:
-        return 0.5 * (cost.amin(-1).mean(-1) + cost.amin(-2).mean(-1))
-    n, m = pair_lengths(cost, lengths)
-    mask = inside(cost, n, m)
-    cost = cost.masked_fill(~mask, torch.inf)
-    to_support = cost.amin(-1).masked_fill(~mask.any(-1), 0).sum(-1) / n
-    to_query = cost.amin(-2).masked_fill(~mask.any(-2), 0).sum(-1) / m
-    return 0.5 * (to_support + to_query)
+    to_support = mhm(cost, lengths)
+    swapped = None if lengths is None else (lengths[1], lengths[0])
+    return 0.5 * (to_support + mhm(check_cost(cost).mT, swapped))

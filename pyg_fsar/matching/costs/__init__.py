@@ -4,7 +4,9 @@ from pyg_fsar.matching.costs.activated import ActivatedCost
 from pyg_fsar.matching.costs.base import FrameCost, InnerProductCost
 from pyg_fsar.matching.costs.cosine import CosineCost, cosine_cost
 from pyg_fsar.matching.costs.euclidean import EuclideanCost, euclidean_cost
+from pyg_fsar.matching.costs.joint_weights import joint_weights
 from pyg_fsar.matching.costs.ngm import NGMCost
+from pyg_fsar.matching.costs.uncertain import UncertainCost
 
 __all__ = [
     "COSTS",
@@ -14,8 +16,10 @@ __all__ = [
     "FrameCost",
     "InnerProductCost",
     "NGMCost",
+    "UncertainCost",
     "cosine_cost",
     "euclidean_cost",
+    "joint_weights",
 ]
 
 #: Costs by name, as :func:`~pyg_fsar.matching.build_matcher` takes them.
@@ -24,4 +28,5 @@ COSTS: dict[str, type[FrameCost]] = {
     "euclidean": EuclideanCost,
     "ngm": NGMCost,
     "activated": ActivatedCost,
+    "uncertain": UncertainCost,
 }

@@ -117,6 +117,7 @@ class ActivatedCost(FrameCost):
     def _compare(self, fused: bool, *maps: Tensor) -> Tensor:
         """Costs ``[Q, S, T, T]`` from query and support clips, or from the maps of both."""
         if len(maps) == 2:
+            num_support = maps[1].size(0)
             clips = self.activation(*maps)
         else:
             x, y = QueryMaps(*maps[:2]), SupportMaps(*maps[2:])
@@ -124,9 +125,10 @@ class ActivatedCost(FrameCost):
                 inner, x_norm, y_norm = self._products(x, y)
                 cost = cast(InnerProductCost, self.cost)
                 return cost.from_products(inner, x_norm[..., None], y_norm[..., None, :])
+            num_support = y.joints.size(0)
             clips = self.activation.pairs(x, y)
         costs = self.cost.paired(*(side.flatten(0, 1) for side in clips))
-        return costs.unflatten(0, (maps[0].size(0), -1))
+        return costs.unflatten(0, (maps[0].size(0), num_support))
 
     def _may_fuse(self) -> bool:
         """Whether the kernel computes this cost: it knows one dropout for both directions."""
@@ -134,7 +136,9 @@ class ActivatedCost(FrameCost):
             (direction.dropout.p, direction.dropout.training, direction.norm.eps)
             for direction in (self.activation.x_from_y, self.activation.y_from_x)
         )
-        return isinstance(self.cost, InnerProductCost) and not has_hooks(self.cost) and x == y
+        if not isinstance(self.cost, InnerProductCost) or has_hooks(self.cost):
+            return False
+        return self.cost.joint_weights is None and x == y
 
     def _products(self, x: QueryMaps, y: SupportMaps) -> tuple[Tensor, Tensor, Tensor]:
         """Inner products and norms of the frames of all pairs."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from pyg_fsar.matching.costs.joint_weights import normalised_weights
 from pyg_fsar.nn.pretrained import PretrainedModule
 
 __all__ = ["FrameCost", "InnerProductCost"]
@@ -69,7 +72,24 @@ class InnerProductCost(FrameCost):
     computed in float32: alignment amplifies what rounding leaves of a difference of products.
 
     Subclasses implement :meth:`from_products`.
+
+    Args:
+        joint_weights: How much each joint counts, ``V`` numbers of 0 or more, which are divided by
+            their mean: products become :math:`\sum_v w_v \langle x_v, y_v \rangle`, and norms
+            accordingly. All count the same if not given. :func:`~pyg_fsar.matching.joint_weights`
+            makes them from names of parts.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or all are zero; on a call, if there are
+            not as many as joints.
     """
+
+    joint_weights: Tensor | None
+
+    def __init__(self, joint_weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        weights = None if joint_weights is None else normalised_weights(joint_weights)
+        self.register_buffer("joint_weights", weights, persistent=False)
 
     def from_products(self, inner: Tensor, x_norm: Tensor, y_norm: Tensor) -> Tensor:
         """Cost from inner products; the arguments broadcast.
@@ -87,12 +107,19 @@ class InnerProductCost(FrameCost):
         """
         raise NotImplementedError
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
         """Costs between all frames of all pairs of clips.
+
+        Args:
+            x: Query clips.
+            y: Support clips.
+            weights: How much each joint counts beside each support clip, in addition to
+                ``joint_weights``; all count the same if not given.
 
         Shapes:
             - **x:** ``[Q, T, V, C]``
             - **y:** ``[S, T', V, C]``
+            - **weights:** ``[S, V]``
             - **output:** ``[Q, S, T, T']``
 
         Raises:
@@ -100,12 +127,19 @@ class InnerProductCost(FrameCost):
         """
         _check_clips(x, y)
         with torch.autocast(x.device.type, enabled=False):
-            x, y = _flatten_frames(x), _flatten_frames(y)
-            inner = (x.flatten(0, 1) @ y.flatten(0, 1).t()).view(*x.shape[:2], *y.shape[:2])
-            x_norm, y_norm = vector_norm(x, dim=-1), vector_norm(y, dim=-1)
-            return self.from_products(
-                inner.transpose(1, 2), x_norm[:, None, :, None], y_norm[:, None]
-            )
+            x, y = self._frames(x), self._frames(y)
+            if weights is None:
+                x, y = x.flatten(2), y.flatten(2)
+                other, x_norm = y, vector_norm(x, dim=-1)[:, None, :, None]
+                y_norm = vector_norm(y, dim=-1)
+            else:
+                weights = weights.to(x)
+                x_norm = _root(x.square().sum(dim=-1) @ weights.t()).mT[..., None]
+                y_norm = _root((y.square().sum(dim=-1) * weights[:, None]).sum(dim=-1))
+                other = (y * weights[:, None, :, None]).flatten(2)
+                x = x.flatten(2)
+            inner = (x.flatten(0, 1) @ other.flatten(0, 1).t()).view(*x.shape[:2], *y.shape[:2])
+            return self.from_products(inner.transpose(1, 2), x_norm, y_norm[:, None])
 
     def paired(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs between all frames of each clip and the clip at the same place in ``y``.
@@ -123,9 +157,21 @@ class InnerProductCost(FrameCost):
         if x.size(0) != y.size(0):
             raise ValueError(f"pairs need as many clips on either side, got {len(x)} and {len(y)}")
         with torch.autocast(x.device.type, enabled=False):
-            x, y = _flatten_frames(x), _flatten_frames(y)
+            x, y = self._frames(x).flatten(2), self._frames(y).flatten(2)
             x_norm, y_norm = vector_norm(x, dim=-1), vector_norm(y, dim=-1)
             return self.from_products(x @ y.mT, x_norm[:, :, None], y_norm[:, None])
+
+    def _frames(self, x: Tensor) -> Tensor:
+        """Frames in at least float32, with joints scaled by the roots of their weights."""
+        x = x if x.dtype == torch.float64 else x.float()
+        if self.joint_weights is None:
+            return x
+        if len(self.joint_weights) != x.size(2):
+            raise ValueError(
+                f"joint_weights has {len(self.joint_weights)} numbers, but clips have {x.size(2)} "
+                "joints; give one for each joint"
+            )
+        return x * self.joint_weights.to(x).sqrt()[:, None]
 
 
 def _check_clips(x: Tensor, y: Tensor) -> None:
@@ -136,6 +182,7 @@ def _check_clips(x: Tensor, y: Tensor) -> None:
         )
 
 
-def _flatten_frames(x: Tensor) -> Tensor:
-    x = x.flatten(2)
-    return x if x.dtype == torch.float64 else x.float()
+def _root(square: Tensor) -> Tensor:
+    zero = square <= 0
+    # Twice masked, since the root's gradient at zero is infinite even where it is not used.
+    return square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)

@@ -18,6 +18,9 @@ class CosineCost(InnerProductCost):
 
     An all-zero frame has no direction: its cost is 1 to any frame, and its gradient is zero.
 
+    Args:
+        joint_weights: As for :class:`~pyg_fsar.matching.InnerProductCost`.
+
     Shapes:
         - **x:** ``[Q, T, V, C]``
         - **y:** ``[S, T', V, C]``

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from pyg_fsar.matching.costs.base import InnerProductCost
+from pyg_fsar.matching.options import check_flag
 
 __all__ = ["EuclideanCost", "euclidean_cost"]
 
@@ -18,6 +21,7 @@ class EuclideanCost(InnerProductCost):
     Args:
         squared: Give the squared distance, otherwise the distance. Where the distance is zero its
             gradient is too.
+        joint_weights: As for :class:`~pyg_fsar.matching.InnerProductCost`.
 
     Shapes:
         - **x:** ``[Q, T, V, C]``
@@ -25,9 +29,9 @@ class EuclideanCost(InnerProductCost):
         - **output:** ``[Q, S, T, T']``
     """
 
-    def __init__(self, squared: bool = True) -> None:
-        super().__init__()
-        self.squared = squared
+    def __init__(self, squared: bool = True, joint_weights: Sequence[float] | None = None) -> None:
+        super().__init__(joint_weights)
+        self.squared = check_flag("squared", squared)
 
     def from_products(self, inner: Tensor, x_norm: Tensor, y_norm: Tensor) -> Tensor:
         """Cost from inner products; see :class:`InnerProductCost`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +39,7 @@ class NGMCost(FrameCost):
         heads: Number of attention heads, ``H``.
         skeleton: Layout of the joints, or its registered name; needed for ``hops``.
         hops: Only joints at most so many bones apart have an edge; all do if not given.
+        joint_weights: As for :class:`~pyg_fsar.matching.InnerProductCost`, for the nodes.
 
     Shapes:
         - **x:** ``[Q, T, V, C]``
@@ -53,10 +56,12 @@ class NGMCost(FrameCost):
         heads: int = 4,
         skeleton: str | Skeleton | None = None,
         hops: int | None = None,
+        joint_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.attention = EdgeAttention(channels, heads, skeleton, hops)
-        self.cosine = CosineCost()
+        self.cosine = CosineCost(joint_weights)
+        self.edge_cosine = CosineCost()
         self.balance_logit = nn.Parameter(torch.zeros(()))
 
     @property
@@ -76,7 +81,7 @@ class NGMCost(FrameCost):
             ValueError: If the clips have another number of axes, or differ in joints, or have other
                 channels than the cost was made for.
         """
-        return self._mix(self.cosine(x, y), self.cosine(self._edges(x), self._edges(y)))
+        return self._mix(self.cosine(x, y), self.edge_cosine(self._edges(x), self._edges(y)))
 
     def paired(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs between all frames of each clip and the clip at the same place in ``y``.
@@ -91,7 +96,8 @@ class NGMCost(FrameCost):
         """
         nodes = self.cosine.paired(x, y)
         edges = self._edges(x)
-        return self._mix(nodes, self.cosine.paired(edges, edges if y is x else self._edges(y)))
+        others = edges if y is x else self._edges(y)
+        return self._mix(nodes, self.edge_cosine.paired(edges, others))
 
     def _edges(self, x: Tensor) -> Tensor:
         """Edge weights of all heads, ``[B, T, V, C] -> [B, T, H * V, V]``."""

@@ -11,6 +11,7 @@ from pyg_fsar.nn.models.motion_features import MotionFeatures
 from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
 from pyg_fsar.nn.models.multi_scale import MultiScaleBlock, MultiScaleEncoder
 from pyg_fsar.nn.models.multi_stream import MultiStream
+from pyg_fsar.nn.models.multi_view import MultiView
 from pyg_fsar.nn.models.public_weights import stgcn_from_public
 from pyg_fsar.nn.models.skeleton_lstm import SkeletonLSTM
 from pyg_fsar.nn.models.st_gcn import STGCN, STGCNBlock
@@ -34,6 +35,7 @@ __all__ = [
     "MultiScaleBlock",
     "MultiScaleEncoder",
     "MultiStream",
+    "MultiView",
     "STGCNBlock",
     "STGCNPPBlock",
     "SkeletonEncoder",

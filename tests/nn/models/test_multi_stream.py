@@ -15,7 +15,7 @@ from pyg_fsar import FewShotModel, Skeleton
 from pyg_fsar.data import Episode, SkeletonSequence
 from pyg_fsar.datasets import SkeletonArrays
 from pyg_fsar.loader import EpisodeLoader
-from pyg_fsar.matching import MATCHERS, Matcher, MultiStreamMatcher, build_matcher
+from pyg_fsar.matching import MATCHERS, Matcher, MultiStreamMatcher, build_matcher, matcher_options
 from pyg_fsar.nn import (
     AGCN,
     CTRGCN,
@@ -46,7 +46,7 @@ N, K, Q = 3, 2, 2
 
 
 def matcher(name: str = "dtw") -> Matcher:
-    wide = {"channels": 8} if name in ("ngm", "dastm") else {}
+    wide = {"channels": 8} if "channels" in matcher_options(name) else {}
     return build_matcher(name, **wide)
 
 

@@ -1,0 +1,52 @@
+"""Directed mean Hausdorff metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+
+__all__ = ["MHM", "mhm"]
+
+
+@dataclass(frozen=True)
+class MHM:
+    """:func:`mhm` as an aligner, which has no options."""
+
+    def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+        """Distances of pairs of clips; see :func:`mhm`."""
+        return mhm(cost, lengths)
+
+
+def mhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
+    r"""Mean cost of each query frame to the nearest frame of the support clip, whatever their
+    order. Support frames that resemble no query frame cost nothing.
+
+    It is one of the two directions of :func:`~pyg_fsar.matching.bimhm`, and the matching of PAINet
+    as public code has it:
+
+    .. math::
+        \frac{1}{N} \sum_i \min_j d_{i,j}
+
+    Args:
+        cost: Frame costs.
+        lengths: True lengths ``(n, m)`` of padded pairs, each broadcastable to the batch shape.
+
+    Shapes:
+        - **cost:** ``[..., N, M]``
+        - **output:** ``[...]``
+
+    Raises:
+        TypeError: If the cost is not floating point or lengths are not integers.
+        ValueError: If a shape or length does not fit.
+    """
+    cost = check_cost(cost)
+    if lengths is None:
+        return cost.amin(-1).mean(-1)
+    n, m = pair_lengths(cost, lengths)
+    mask = inside(cost, n, m)
+    nearest = cost.masked_fill(~mask, torch.inf).amin(-1)
+    return nearest.masked_fill(~mask.any(-1), 0).sum(-1) / n
