@@ -19,22 +19,28 @@ from pyg_fsar.nn.conv import (
 )
 from pyg_fsar.nn.drop_edge import DropEdge, drop_edge
 from pyg_fsar.nn.models import (
+    AAGCN,
     AGCN,
     BACKBONES,
     CTRGCN,
     MSG3D,
+    PYSKLCTRGCN,
     STGCN,
     STGCNPP,
     STREAMS,
+    AAGCNBlock,
     AGCNBlock,
     BlockEncoder,
     CTRGCNBlock,
     FrameEncoder,
+    GatedGraphConv,
+    JointTimeChannelAttention,
     MotionFeatures,
     MSG3DStage,
     MultiScaleBlock,
     MultiScaleEncoder,
     MultiStream,
+    PYSKLCTRGCNBlock,
     SkeletonEncoder,
     SkeletonLSTM,
     STGCNBlock,
@@ -42,24 +48,32 @@ from pyg_fsar.nn.models import (
     Stream,
     block_plan,
     make_norm,
-    stgcn_from_public,
 )
 from pyg_fsar.nn.norm import NORMS, PairNorm
 from pyg_fsar.nn.penalties import PENALTIES
 from pyg_fsar.nn.pretrained import PretrainedModule
+from pyg_fsar.nn.public import (
+    aagcn_from_public,
+    ctrgcn_from_public,
+    stgcn_from_public,
+    stgcnpp_from_public,
+)
 from pyg_fsar.nn.rank_max import RANK_METHODS, RankMax, nuclear_norm
 
 __all__ = [
+    "AAGCN",
     "AGCN",
     "BACKBONES",
     "CTRGCN",
     "MSG3D",
     "NORMS",
     "PENALTIES",
+    "PYSKLCTRGCN",
     "RANK_METHODS",
     "STGCN",
     "STGCNPP",
     "STREAMS",
+    "AAGCNBlock",
     "AGCNBlock",
     "AdaptiveGraphConv",
     "BlockEncoder",
@@ -68,7 +82,9 @@ __all__ = [
     "DropEdge",
     "EdgeAttention",
     "FrameEncoder",
+    "GatedGraphConv",
     "JointActivation",
+    "JointTimeChannelAttention",
     "MSG3DStage",
     "MotionFeatures",
     "MultiScaleBlock",
@@ -76,6 +92,7 @@ __all__ = [
     "MultiScaleTemporalConv",
     "MultiStream",
     "NormalisedConv",
+    "PYSKLCTRGCNBlock",
     "PairNorm",
     "PretrainedModule",
     "QueryMaps",
@@ -91,9 +108,12 @@ __all__ = [
     "SupportMaps",
     "TemporalConv",
     "WindowGraphConv",
+    "aagcn_from_public",
     "block_plan",
+    "ctrgcn_from_public",
     "drop_edge",
     "make_norm",
     "nuclear_norm",
     "stgcn_from_public",
+    "stgcnpp_from_public",
 ]
