@@ -91,6 +91,8 @@ def aagcn_from_public(
         # Ours has no biases, since the norm that follows takes them away: into its mean with them.
         bias = by_subset(state, keys, f"{spatial}conv.bias", num_subsets).sum(dim=0)
         mean = f"blocks.{number}.spatial_norm.running_mean"
+        if mean not in state:
+            raise ValueError(f"the checkpoint is not whole: no {mean}, as ours is called")
         state[mean] = state[mean] - bias
         del state[f"{spatial}conv.bias"]
     in_channels = state["blocks.0.spatial.conv.weight"].size(1)

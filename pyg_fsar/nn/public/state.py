@@ -153,8 +153,8 @@ def load_state(model: Model, state: dict[str, Tensor], keys: dict[str, str]) -> 
     except RuntimeError as error:
         named = re.sub(r"[\w.]+\w", lambda name: keys.get(name[0], name[0]), str(error))
         raise ValueError(
-            f"the checkpoint does not fit {model!s:.100}; keys that it lacks are named as here: "
-            f"{' '.join(named.split()):.220}\n"
+            f"the checkpoint does not fit {model!s:.80}; keys that it lacks are named as here: "
+            f"{' '.join(named.split()):.200}\n"
             "Give another skeleton or plan; a data_bn of twice the size takes two bodies at once, "
             "which has no equal here"
         ) from error
