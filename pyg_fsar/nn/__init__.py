@@ -53,8 +53,10 @@ from pyg_fsar.nn.norm import NORMS, PairNorm
 from pyg_fsar.nn.penalties import PENALTIES
 from pyg_fsar.nn.pretrained import PretrainedModule
 from pyg_fsar.nn.public import (
+    PublicCheckpoint,
     aagcn_from_public,
     ctrgcn_from_public,
+    describe_public,
     stgcn_from_public,
     stgcnpp_from_public,
 )
@@ -95,6 +97,7 @@ __all__ = [
     "PYSKLCTRGCNBlock",
     "PairNorm",
     "PretrainedModule",
+    "PublicCheckpoint",
     "QueryMaps",
     "RankMax",
     "RankMaxConv",
@@ -111,6 +114,7 @@ __all__ = [
     "aagcn_from_public",
     "block_plan",
     "ctrgcn_from_public",
+    "describe_public",
     "drop_edge",
     "make_norm",
     "nuclear_norm",
