@@ -148,6 +148,11 @@ WITH_EXAMPLES = [
 ]
 
 
+@functools.cache
+def dataset_of_examples() -> FakeSkeletonDataset:
+    return FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+
+
 def names_of_examples(module: ModuleType) -> dict[str, object]:
     """What examples need not define: public names, and ordinary things to apply them to."""
     public = {
@@ -157,7 +162,7 @@ def names_of_examples(module: ModuleType) -> dict[str, object]:
         for name in subpackage.__all__
     }
     public |= vars(module)
-    dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+    dataset = dataset_of_examples()
     clips = dataset.gather([0, 1, 3])
     skeleton = Skeleton.get("ntu25")
     x = torch.randn(25, 3)
@@ -325,3 +330,18 @@ def test_every_public_name_is_documented(module_name: str) -> None:
         member = getattr(module, name)
         if inspect.isclass(member) or inspect.isroutine(member):
             assert member.__doc__, f"{module_name}.{name} has no docstring"
+
+
+# Those with API pages; kernels are for the other modules.
+@pytest.mark.parametrize(
+    "module_name", ["pyg_fsar", *(name for name in SUBPACKAGES if name != "pyg_fsar.kernels")]
+)
+def test_every_public_class_has_an_example(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    members = {name: getattr(module, name) for name in module.__all__}
+    without = [
+        name
+        for name, member in members.items()
+        if inspect.isclass(member) and ">>> " not in (inspect.getdoc(member) or "")
+    ]
+    assert not without, "add a section Example: of a few lines to the docstring"

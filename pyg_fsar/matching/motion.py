@@ -62,6 +62,12 @@ class MotionMatcher(DistanceMatcher):
     Raises:
         ValueError: If an option is unknown or out of range; on a call, if the clips are not of the
             skeleton.
+
+    Example:
+        >>> matcher = MotionMatcher("body15")
+        >>> features = MotionFeatures("body15")(torch.randn(4, 20, 15, 3))
+        >>> matcher(features[:2], torch.arange(2), features).shape
+        torch.Size([4, 2])
     """
 
     def __init__(

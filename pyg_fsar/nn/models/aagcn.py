@@ -107,6 +107,11 @@ class AAGCNBlock(AGCNBlock):
     which come the rectifier and :class:`JointTimeChannelAttention`.
 
     Arguments and shapes are those of :class:`~pyg_fsar.nn.AGCNBlock`.
+
+    Example:
+        >>> block = AAGCNBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     def __init__(

@@ -40,6 +40,11 @@ class AGCNBlock(STGCNBlock):
         - **x:** :math:`(B, T, V, C)`
         - **adj:** :math:`(K, V, V)`
         - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Example:
+        >>> block = AGCNBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     def __init__(

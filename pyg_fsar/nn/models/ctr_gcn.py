@@ -17,6 +17,11 @@ class CTRGCNBlock(MultiScaleBlock):
     :class:`~pyg_fsar.nn.MultiScaleTemporalConv`.
 
     Arguments and shapes are those of :class:`~pyg_fsar.nn.MultiScaleBlock`.
+
+    Example:
+        >>> block = CTRGCNBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     published = (5, (1, 2))
@@ -69,6 +74,11 @@ class PYSKLCTRGCNBlock(CTRGCNBlock):
     """One block of :class:`PYSKLCTRGCN`.
 
     Arguments and shapes are those of :class:`~pyg_fsar.nn.MultiScaleBlock`.
+
+    Example:
+        >>> block = PYSKLCTRGCNBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     @staticmethod

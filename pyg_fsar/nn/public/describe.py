@@ -40,6 +40,10 @@ class PublicCheckpoint:
         classes: Number of classes of its classifier, if it has one.
         stream: What its code made of joints before the network, if the checkpoint tells it.
         keys: The first names in it.
+
+    Example:
+        >>> describe_public({"st_gcn_networks.0.gcn.conv.weight": torch.zeros(1)}).loader
+        'stgcn_from_public'
     """
 
     loader: str | None
