@@ -284,6 +284,22 @@ def test_picture_is_drawn(tmp_path: Path) -> None:
     assert f"({text})" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
+def test_diagrams_are_drawn(tmp_path: Path) -> None:
+    """For light and for dark pages, on which they stand, from the numbers that the pages show."""
+    script = load_script(ROOT / "docs" / "make_diagrams.py")
+    script.main(tmp_path)
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "source").glob("*.rst"))
+    for drawn in tmp_path.iterdir():
+        committed = script.STATIC / drawn.name
+        for picture in (committed, drawn):
+            assert b"<svg" in picture.read_bytes()
+            assert picture.stat().st_size < 200_000
+        theme = committed.stem.split("_")[-1]
+        assert f".. image:: _static/{committed.name}\n   :class: only-{theme}\n" in pages
+    assert len(list(tmp_path.iterdir())) == 2 * len(script.DIAGRAMS)
+
+
 def test_listed_splits_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "source" / "datasets.rst").read_text()
     for dataset in (NTURGBD, KineticsSkeleton):

@@ -88,7 +88,7 @@ def pyskl_transform(
         ValueError: If a number is not positive, or scores of 3D clips are to be left out.
 
     Example:
-        >>> encoder = STGCNPP("ntu25", num_blocks=2).eval()  # or stgcnpp_from_public("j.pth", "ntu25")
+        >>> encoder = STGCNPP("ntu25", num_blocks=2).eval()  # or stgcnpp_from_public("j.pth")
         >>> model = FewShotModel(encoder, build_matcher("protonet"))
         >>> classifier = FewShotClassifier(model, transform=pyskl_transform(16))
         >>> classifier.fit(dataset[[0, 3, 6]], ["a", "b", "c"]).predict(queries).shape
