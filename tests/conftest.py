@@ -142,3 +142,9 @@ def hdm05_root() -> Path:
 def formats_root() -> Path:
     """Folder of genuine files of many formats."""
     return _real_data("formats", "FORMATS_ROOT")
+
+
+@pytest.fixture(scope="session")
+def checkpoints_root() -> Path:
+    """Folder of public checkpoints."""
+    return _real_data("checkpoints", "CHECKPOINTS_ROOT")

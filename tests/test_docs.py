@@ -150,6 +150,11 @@ WITH_EXAMPLES = [
 ]
 
 
+@functools.cache
+def dataset_of_examples() -> FakeSkeletonDataset:
+    return FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+
+
 def names_of_examples(module: ModuleType) -> dict[str, object]:
     """What examples need not define: public names, and ordinary things to apply them to."""
     public = {
@@ -159,7 +164,7 @@ def names_of_examples(module: ModuleType) -> dict[str, object]:
         for name in subpackage.__all__
     }
     public |= vars(module)
-    dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, transform=clip_transform(30, False))
+    dataset = dataset_of_examples()
     clips = dataset.gather([0, 1, 3])
     skeleton = Skeleton.get("ntu25")
     x = torch.randn(25, 3)
@@ -297,6 +302,22 @@ def test_picture_of_the_report_is_drawn(tmp_path: Path) -> None:
         assert struct.unpack(">II", picture[16:24]) == (script.WIDTH, script.HEIGHT)
 
 
+@pytest.mark.slow
+def test_diagrams_are_drawn(tmp_path: Path) -> None:
+    """For light and for dark pages, on which they stand, from the numbers that the pages show."""
+    script = load_script(ROOT / "docs" / "make_diagrams.py")
+    script.main(tmp_path)
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "source").glob("*.rst"))
+    for drawn in tmp_path.iterdir():
+        committed = script.STATIC / drawn.name
+        for picture in (committed, drawn):
+            assert b"<svg" in picture.read_bytes()
+            assert picture.stat().st_size < 200_000
+        theme = committed.stem.split("_")[-1]
+        assert f".. image:: _static/{committed.name}\n   :class: only-{theme}\n" in pages
+    assert len(list(tmp_path.iterdir())) == 2 * len(script.DIAGRAMS)
+
+
 def test_listed_splits_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "source" / "datasets.rst").read_text()
     for dataset in (NTURGBD, KineticsSkeleton):
@@ -343,3 +364,18 @@ def test_every_public_name_is_documented(module_name: str) -> None:
         member = getattr(module, name)
         if inspect.isclass(member) or inspect.isroutine(member):
             assert member.__doc__, f"{module_name}.{name} has no docstring"
+
+
+# Those with API pages; kernels are for the other modules.
+@pytest.mark.parametrize(
+    "module_name", ["pyg_fsar", *(name for name in SUBPACKAGES if name != "pyg_fsar.kernels")]
+)
+def test_every_public_class_has_an_example(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    members = {name: getattr(module, name) for name in module.__all__}
+    without = [
+        name
+        for name, member in members.items()
+        if inspect.isclass(member) and ">>> " not in (inspect.getdoc(member) or "")
+    ]
+    assert not without, "add a section Example: of a few lines to the docstring"

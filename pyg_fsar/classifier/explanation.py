@@ -39,6 +39,14 @@ class Explanation:
         - **probabilities:** ``[N]``
         - **alignment:** cost and weights ``[T, T']`` in frames of the embeddings, distance ``[]``
         - **joint_evidence:** ``[V]``
+
+    Example:
+        >>> classifier = FewShotClassifier().fit(clips, ["a", "b", "c"])
+        >>> found = classifier.explain(clips[0])
+        >>> found.label
+        'a'
+        >>> found.joint_evidence.shape
+        (15,)
     """
 
     prediction: Any

@@ -18,13 +18,19 @@ from pyg_fsar.cli.models import CLASSIFIER, PREPARATION, load_model
 from pyg_fsar.datasets import SkeletonFolder, SkeletonStore
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.formats import read_clip, recognise
+from pyg_fsar.nn import describe_public
 from pyg_fsar.transforms import MapJoints
 
 __all__ = ["INFO"]
 
+# How files of torch.save usually end.
+CHECKPOINTS = (".pth", ".pt", ".ckpt")
+
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="a clip, a folder of clips, a store or a model")
+    parser.add_argument(
+        "path", type=Path, help="a clip, a folder of clips, a store, a model or a public checkpoint"
+    )
     parser.add_argument("--format", help="take a clip for one of this format, to see what is wrong")
 
 
@@ -32,6 +38,8 @@ def _run(options: Namespace) -> dict[str, Any]:
     path: Path = options.path
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}")
+    if path.is_file() and path.suffix in CHECKPOINTS and options.format is None:
+        return _checkpoint(path)
     if path.is_file() or options.format is not None:
         return _clip(path, options.format)
     if (path / "config.json").is_file():
@@ -61,6 +69,36 @@ def _clip(path: Path, form: str | None) -> dict[str, Any]:
         "joints": clip.x.size(1),
         "channels": clip.x.size(2),
         "frame_rate": clip.get("fps"),
+    }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Nothing but tensors and plain containers is loaded."""
+    found = describe_public(path)
+    if found.loader is None:
+        raise ValueError(
+            f"{path} holds tensors, but is no public checkpoint that this package knows; it begins "
+            f"with {', '.join(found.keys) or 'nothing'!s:.150}; those of ST-GCN, and of "
+            "ST-GCN++, CTR-GCN and AAGCN of PYSKL and MMAction2 can be read"
+        )
+    encoder = found.encoder
+    described: dict[str, Any] = {
+        "kind": "public checkpoint",
+        "loader": f"pyg_fsar.nn.{found.loader}",
+        "encoder": None if encoder is None else type(encoder).__name__,
+        "layout": found.layouts[0] if found.layouts else None,
+        "other_layouts": list(found.layouts[1:]),
+        "joints": found.joints,
+        "classes": found.classes,
+        "stream": found.stream,
+    }
+    if encoder is None:
+        return described | {"cannot_be_read": found.reason}
+    return described | {
+        "channels": encoder.in_channels,
+        "blocks": len(encoder.blocks),
+        "output_channels": encoder.out_channels,
+        "parameters": sum(weight.numel() for weight in encoder.parameters()),
     }
 
 
@@ -161,7 +199,7 @@ def _model(path: Path) -> dict[str, Any]:
 
 
 INFO = Command(
-    "Tell what a clip, a folder of clips, a store or a model is.",
+    "Tell what a clip, a folder of clips, a store, a model or a public checkpoint is.",
     (
         "pyg-fsar info new/01.bvh",
         "pyg-fsar info my_clips/",

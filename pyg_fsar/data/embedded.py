@@ -37,6 +37,16 @@ class EmbeddedClips:
     Raises:
         ValueError: If a shape does not fit, or a length lies outside ``1..T'``.
         TypeError: If lengths or classes are not integers.
+
+    Example:
+        >>> short, long = torch.randn(8, 25, 64), torch.randn(12, 25, 64)
+        >>> clips = EmbeddedClips.from_clips([short, long], y=torch.tensor([0, 1]))
+        >>> clips.x.shape
+        torch.Size([2, 12, 25, 64])
+        >>> clips.lengths
+        tensor([ 8, 12])
+        >>> clips.clip(0).shape
+        torch.Size([8, 25, 64])
     """
 
     x: Tensor

@@ -37,6 +37,13 @@ class Episode:
         - **support_y:** ``[S]`` with ``S = N * K``
         - **query_y:** ``[Q]``
         - **classes:** ``[N]``
+
+    Example:
+        >>> episode = Episode.from_clips([clips[1], clips[2]], queries)
+        >>> episode.bodies.shape
+        torch.Size([4, 30, 25, 3])
+        >>> episode.support_y, episode.query_y
+        (tensor([0, 1]), tensor([1, 0]))
     """
 
     bodies: Tensor

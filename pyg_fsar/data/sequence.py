@@ -43,6 +43,16 @@ class SkeletonSequence(Data):
         - **x:** ``[M * T, V, C]``
 
     Build one with :meth:`from_bodies`, which checks its input.
+
+    Example:
+        >>> bodies = np.random.randn(2, 40, 25, 3)
+        >>> clip = SkeletonSequence.from_bodies(bodies, y=7, skeleton="ntu25")
+        >>> clip
+        SkeletonSequence(x=[80, 25, 3], num_bodies=2, y=7, skeleton='ntu25')
+        >>> clip.bodies.shape
+        torch.Size([2, 40, 25, 3])
+        >>> clip.frame(t=0, body=1)
+        Data(x=[25, 3], edge_index=[2, 48])
     """
 
     def __init__(

@@ -131,6 +131,11 @@ class FakeSkeletonDataset(SkeletonDataset):
     Raises:
         ValueError: If the split is unknown, a number is out of range, or the skeleton does not name
             the joints that the motions need.
+
+    Example:
+        >>> dataset = FakeSkeletonDataset("ntu25", clips_per_class=3, split="test")
+        >>> dataset[0].skeleton
+        'ntu25'
     """
 
     def __init__(

@@ -43,6 +43,9 @@ class HDM05(SkeletonDataset):
     Raises:
         FileNotFoundError: If ``root`` has no such files.
         ValueError: If the split is unknown.
+
+    Example:
+        >>> dataset = HDM05("data/HDM05", split="test")  # doctest: +SKIP
     """
 
     SPLIT_SEED: ClassVar[int] = 2022

@@ -41,6 +41,9 @@ class KinderGator(SkeletonDataset):
     Raises:
         FileNotFoundError: If ``root`` has no such files.
         ValueError: If the split is unknown.
+
+    Example:
+        >>> dataset = KinderGator("data/Kinder-Gator", split="test")  # doctest: +SKIP
     """
 
     CLASS_NAMES: ClassVar[tuple[str, ...]] = (

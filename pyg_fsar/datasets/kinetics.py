@@ -61,6 +61,9 @@ class KineticsSkeleton(SkeletonDataset):
     Raises:
         FileNotFoundError: If ``root`` has no JSON files.
         ValueError: If the split is unknown.
+
+    Example:
+        >>> dataset = KineticsSkeleton("data/kinetics", split="test")  # doctest: +SKIP
     """
 
     VAL_CLASSES: ClassVar[tuple[int, ...]] = (

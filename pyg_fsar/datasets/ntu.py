@@ -71,6 +71,15 @@ class NTURGBD(SkeletonDataset):
     Raises:
         FileNotFoundError: If ``root`` has no such files, or there is no list at ``missing``.
         ValueError: If an option is unknown or does not go with another.
+
+    Example:
+        >>> Path("ntu").mkdir()
+        >>> for name in ("S001C001P001R001A001", "S001C001P001R001A002"):
+        ...     write_ntu_skeleton(f"ntu/{name}.skeleton", np.random.randn(1, 20, 25, 3))
+        ...
+        >>> dataset = NTURGBD("ntu", split="train")
+        >>> len(dataset), dataset.class_names[0]
+        (2, 'drink water')
     """
 
     VAL_CLASSES: ClassVar[tuple[int, ...]] = (

@@ -58,6 +58,16 @@ class PYSKLPickle(SkeletonDataset):
     Raises:
         FileNotFoundError: If there is neither such a file nor a store made of it.
         ValueError: If the file has another format, asks to run code, or has no such split.
+
+    Example:
+        >>> import pickle
+        >>> keypoint = np.random.randn(1, 20, 25, 3)
+        >>> annotation = {"frame_dir": "a", "label": 4, "total_frames": 20, "keypoint": keypoint}
+        >>> content = {"split": {"train": ["a"]}, "annotations": [annotation]}
+        >>> size = Path("clips.pkl").write_bytes(pickle.dumps(content))
+        >>> dataset = PYSKLPickle("clips.pkl", split="train")
+        >>> dataset[0].num_frames, int(dataset[0].y)
+        (20, 4)
     """
 
     def __init__(

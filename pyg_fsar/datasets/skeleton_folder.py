@@ -45,6 +45,12 @@ class SkeletonFolder(SkeletonDataset):
     Raises:
         FileNotFoundError: If there is no such folder, or it has no subfolder with a file.
         ValueError: If no file can be read.
+
+    Example:
+        >>> folder = write_sample_folder("my_clips", "bvh", ["bow", "wave"], clips=2)
+        >>> dataset = SkeletonFolder("my_clips", skeleton="body15")
+        >>> len(dataset), dataset.class_names
+        (4, ['bow', 'wave'])
     """
 
     def __init__(

@@ -77,6 +77,11 @@ class RawClip:
 
     Shapes:
         - **bodies:** ``[M, T, V, C]``
+
+    Example:
+        >>> clip = RawClip("wave_01", np.random.randn(1, 20, 25, 3), label=3)
+        >>> clip.bodies.shape
+        (1, 20, 25, 3)
     """
 
     name: str
@@ -114,6 +119,11 @@ class SkeletonStore:
         - **frames:** ``[sum(M * T), V, C]``
         - **offsets:** ``[num_clips + 1]``
         - **num_bodies, labels, names:** ``[num_clips]``
+
+    Example:
+        >>> store = dataset.store
+        >>> len(store), store.frames.shape[1:]
+        (30, (25, 3))
     """
 
     frames: np.ndarray

@@ -43,6 +43,9 @@ class UTDMHAD(SkeletonDataset):
     Raises:
         FileNotFoundError: If ``root`` has no such files.
         ValueError: If the split is unknown.
+
+    Example:
+        >>> dataset = UTDMHAD("data/UTD-MHAD", split="test")  # doctest: +SKIP
     """
 
     CLASS_NAMES: ClassVar[tuple[str, ...]] = (

@@ -36,6 +36,11 @@ class Recording:
     Shapes:
         - **joints:** ``[D, V, C]``
         - **frame, person:** ``[D]``
+
+    Example:
+        >>> recording = Recording.from_bodies(np.random.randn(2, 20, 25, 3), "ntu25", fps=30.0)
+        >>> recording.joints.shape, recording.num_frames
+        ((40, 25, 3), 20)
     """
 
     joints: np.ndarray
@@ -80,6 +85,11 @@ class Format:
         units: Units in the clip: ``"metres"``, or ``"image"`` for 2D.
         people: Whether a file may have several people, and whether it tells who is who.
         needs: The extra of this package that has to be installed to read it, if any.
+
+    Example:
+        >>> form = FORMATS["bvh"]
+        >>> form.people, form.options
+        ('one', ('scale', 'up'))
     """
 
     matches: Callable[[Source], bool]

@@ -34,6 +34,11 @@ class Source:
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
+
+    Example:
+        >>> size = Path("a.json").write_text("[1, 2]")
+        >>> Source("a.json").json
+        [1, 2]
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -36,6 +36,11 @@ class EpisodeSampler(Sampler[list[int]]):
     Raises:
         ValueError: If an argument is out of range, there are fewer than ``n_way`` classes, or a
             class has fewer than ``k_shot + n_query`` clips.
+
+    Example:
+        >>> sampler = EpisodeSampler([0, 0, 1, 1, 2, 2], 2, 1, 1, num_episodes=5, seed=0)
+        >>> [len(clips) for clips in sampler]
+        [4, 4, 4, 4, 4]
     """
 
     def __init__(

@@ -23,6 +23,11 @@ class DASTMMaker(PairMaker):
     It has one more option than :class:`~pyg_fsar.matching.PairMaker`: with ``as_released=True``
     the formulas of the released code are the defaults, ``gamma=0.01``, and without activation the
     divergence. To these belongs ``RankMax("fbnm")``.
+
+    Example:
+        >>> matcher = build_matcher("dastm", channels=64)
+        >>> matcher(embeddings[:2], torch.arange(2), embeddings).shape
+        torch.Size([4, 2])
     """
 
     def __init__(self) -> None:

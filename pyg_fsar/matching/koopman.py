@@ -40,6 +40,11 @@ class KoopmanMatcher(ReferenceMatcher):
     Raises:
         ValueError: If an option is out of range, or there are ``channels`` without ``project``; on
             a call, if a clip has fewer than two frames.
+
+    Example:
+        >>> matcher = KoopmanMatcher()
+        >>> matcher(embeddings[:2], torch.arange(2), embeddings).shape
+        torch.Size([4, 2])
     """
 
     def __init__(

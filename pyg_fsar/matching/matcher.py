@@ -26,6 +26,12 @@ class Alignment(NamedTuple):
         - **cost:** ``[T, T']``
         - **weights:** ``[T, T']``, how much each cell counts: the gradient of the distance
         - **distance:** ``[]``
+
+    Example:
+        >>> matcher = build_matcher("dtw")
+        >>> seen = matcher.align(embeddings[0], embeddings[1])
+        >>> seen.cost.shape, seen.weights.shape
+        (torch.Size([8, 8]), torch.Size([8, 8]))
     """
 
     cost: Tensor

@@ -62,6 +62,12 @@ class MotionMatcher(ReferenceMatcher):
     Raises:
         ValueError: If an option is unknown, out of range, or of mirror images without a skeleton;
             on a call, if the clips are not of the skeleton.
+
+    Example:
+        >>> matcher = MotionMatcher("body15")
+        >>> features = MotionFeatures("body15")(torch.randn(4, 20, 15, 3))
+        >>> matcher(features[:2], torch.arange(2), features).shape
+        torch.Size([4, 2])
     """
 
     def __init__(

@@ -32,6 +32,11 @@ class MultiStreamMatcher(PretrainedModule):
 
     Raises:
         ValueError: If weights do not fit.
+
+    Example:
+        >>> matcher = MultiStreamMatcher(build_matcher("dtw"), num_streams=2, weights=(2, 1))
+        >>> matcher(embeddings[:2], torch.arange(2), embeddings).shape
+        torch.Size([4, 2])
     """
 
     def __init__(

@@ -37,6 +37,11 @@ class Shots:
         reduce: How a query's distances to the references of a class become one, ``"mean"`` or
             ``"min"``; None if every class has one reference and they are in the order of the
             classes.
+
+    Example:
+        >>> support = EmbeddedClips(embeddings, y=torch.tensor([0, 0, 1, 1]))
+        >>> SHOTS["mean"].references(support, n_way=2).x.shape
+        torch.Size([2, 8, 25, 64])
     """
 
     references: Callable[[EmbeddedClips, int], EmbeddedClips]

@@ -9,13 +9,16 @@ from pyg_fsar.saving.folder import (
     read_snapshot,
     write_files,
 )
+from pyg_fsar.saving.torch_file import check_texts, load_tensors
 
 __all__ = [
     "Snapshot",
+    "check_texts",
     "checksum",
     "decode",
     "encode",
     "is_whole",
+    "load_tensors",
     "pack_manifest",
     "plan_call",
     "read_manifest",

@@ -42,6 +42,12 @@ class Snapshot:
         folder: Where they come from.
         files: Content of each file by name.
         damaged: Name of a file that is not what the manifest says, if there is one.
+
+    Example:
+        >>> STGCN("ntu25", num_blocks=2).save_pretrained("encoder")
+        >>> snapshot = read_snapshot(Path("encoder"), "config.json", ("model.safetensors",))
+        >>> sorted(snapshot.files), snapshot.damaged
+        (['config.json', 'model.safetensors'], None)
     """
 
     folder: Path

@@ -36,6 +36,11 @@ class SampleFile:
         options: What to give to :func:`~pyg_fsar.formats.read_clip` to get the bodies back.
         many: Whether the format has room for several people.
         atol: The largest difference that rounding in the file makes.
+
+    Example:
+        >>> sample = SAMPLES["openpose"]
+        >>> sample.format, sample.skeleton
+        ('openpose', 'openpose25')
     """
 
     format: str

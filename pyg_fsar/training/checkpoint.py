@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickletools
-import zipfile
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+
+from pyg_fsar.saving import check_texts
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -18,8 +18,6 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 DIGEST_SIZE = 16
 SIGN = b"pyg_fsar blake2b "
 COMMENT = len(SIGN) + 2 * DIGEST_SIZE
-# Longest text of a checkpoint, which holds names and options.
-MAX_TEXT = 10_000
 END, END_SIZE = b"PK\x05\x06", 22
 
 
@@ -62,31 +60,13 @@ def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[s
             "start anew in another folder"
         )
     try:
-        _check_names(path)
+        check_texts(path)
         return fabric.load(path, state, weights_only=True)
     except Exception as error:
         raise RuntimeError(
             f"cannot restore {path}: {error!s:.240}\nThe file is damaged or was written by a run "
             "with other options; give the options of that run, or start anew in another folder"
         ) from error
-
-
-def _check_names(path: Path) -> None:
-    """Refuse a pickle that is damaged or names something by a text longer than names are: torch
-    would search its own message about it for a time that grows with the square of the text.
-
-    Raises:
-        ValueError: If there is such a text, or the pickle is malformed.
-    """
-    if not zipfile.is_zipfile(path):  # as a strategy of Fabric may write
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if not name.endswith("data.pkl"):
-                continue
-            for _, argument, position in pickletools.genops(archive.read(name)):
-                if isinstance(argument, str) and len(argument) > MAX_TEXT:
-                    raise ValueError(f"a text of {len(argument)} characters at byte {position}")
 
 
 def _sign(path: Path) -> None:

@@ -38,6 +38,11 @@ class EvaluationResult:
         - **values:** ``[episodes]`` each
         - **classes:** ``[L]``
         - **confusion:** ``[L, L]`` int64
+
+    Example:
+        >>> result = evaluate(model, dataset, n_way=3, n_query=2, num_episodes=5)
+        >>> result.accuracies.shape, result.confusion.shape
+        (torch.Size([5]), torch.Size([10, 10]))
     """
 
     values: Mapping[str, Tensor]

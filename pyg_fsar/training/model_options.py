@@ -48,6 +48,11 @@ class ModelOptions(Options):
 
     Raises:
         ValueError: As :class:`Options`, or if an option has no effect on the chosen pieces.
+
+    Example:
+        >>> options = ModelOptions(backbone="agcn", matcher="otam")
+        >>> options.backbone, options.shots
+        ('agcn', None)
     """
 
     backbone: str = option("stgcn", "the encoder", choices=BACKBONES)

@@ -68,6 +68,13 @@ class Options:
 
     Raises:
         ValueError: If a value is not among a field's choices or out of its range.
+
+    Example:
+        >>> from argparse import ArgumentParser
+        >>> parser = ArgumentParser()
+        >>> TrainingOptions.add_arguments(parser, epochs=3)
+        >>> TrainingOptions.from_arguments(parser.parse_args(["--lr", "0.1"])).epochs
+        3
     """
 
     def __post_init__(self) -> None:
@@ -141,7 +148,13 @@ class Options:
 
 @dataclass(frozen=True)
 class TrainingOptions(Options):
-    """Options of a training run; defaults follow Ma et al. (ECCV 2022) and their released code."""
+    """Options of a training run; defaults follow Ma et al. (ECCV 2022) and their released code.
+
+    Example:
+        >>> options = TrainingOptions(epochs=10, k_shot=5)
+        >>> options.epochs, options.lr
+        (10, 0.001)
+    """
 
     n_way: int = option(5, "classes of an episode", at_least=2)
     k_shot: int = option(1, "support clips per class", at_least=1)

@@ -12,7 +12,8 @@ from pyg_fsar.transforms.joints_to_bones import JointsToBones
 from pyg_fsar.transforms.joints_to_motion import JointsToMotion
 from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.pair_norm import PairNorm
-from pyg_fsar.transforms.presets import clip_transform, motion_transform
+from pyg_fsar.transforms.pre_normalize import PreNormalize2D, PreNormalize3D
+from pyg_fsar.transforms.presets import clip_transform, motion_transform, pyskl_transform
 from pyg_fsar.transforms.random_jitter import RandomJitter
 from pyg_fsar.transforms.random_mirror import RandomMirror
 from pyg_fsar.transforms.random_rotate import RandomRotate
@@ -26,6 +27,7 @@ from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.retrack_bodies import RetrackBodies
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
+from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
 
 __all__ = [
     "AddDepth",
@@ -37,6 +39,8 @@ __all__ = [
     "JointsToMotion",
     "MapJoints",
     "PairNorm",
+    "PreNormalize2D",
+    "PreNormalize3D",
     "RandomJitter",
     "RandomMirror",
     "RandomRotate",
@@ -50,8 +54,10 @@ __all__ = [
     "RetrackBodies",
     "ScaleByTorso",
     "SelectBodies",
+    "UniformSampleFrames",
     "clip_transform",
     "motion_transform",
+    "pyskl_transform",
 ]
 
 # What a saved model may name as its preparation; their constructors only keep their options.

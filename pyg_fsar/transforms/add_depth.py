@@ -20,6 +20,11 @@ class AddDepth(BaseTransform):
 
     Channels beyond the coordinates, such as scores, are left out, of 3D clips too; missing joints
     are zero. The layout of a 2D clip becomes its 3D form, such as ``body15`` for ``body15_2d``.
+
+    Example:
+        >>> flat = SkeletonSequence.from_bodies(torch.rand(1, 9, 15, 3), skeleton="body15_2d")
+        >>> AddDepth()(flat).bodies.shape
+        torch.Size([1, 9, 15, 3])
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -34,6 +34,10 @@ class AlignView(BaseTransform):
     Raises:
         ValueError: If the clip is 2D and ``turn_2d`` is not set, or if the skeleton has no joints
             named as shoulders and hips.
+
+    Example:
+        >>> AlignView()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, turn_2d: bool = False) -> None:

@@ -30,6 +30,10 @@ class CenterOnJoint(BaseTransform):
 
     Raises:
         ValueError: If the mode is unknown, or later if the skeleton has no such joint.
+
+    Example:
+        >>> CenterOnJoint("spine_base")(clips[0]).bodies[0, 0, 0]
+        tensor([0., 0., 0.])
     """
 
     def __init__(self, joint: str | int | None = None, mode: str = "first") -> None:

@@ -33,6 +33,10 @@ class DropEdge(BaseTransform):
 
     Raises:
         ValueError: If ``p`` is not a probability, or later if the data has no ``edge_index``.
+
+    Example:
+        >>> DropEdge(0.2)(data).edge_index.size(0)
+        2
     """
 
     def __init__(self, p: float = 0.5) -> None:

@@ -27,6 +27,10 @@ class FillMissingJoints(BaseTransform):
     Args:
         ancestors: Give a joint that is missing in all frames the position of an ancestor; otherwise
             it is zero, as a joint that the clip does not have.
+
+    Example:
+        >>> FillMissingJoints()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, ancestors: bool = True) -> None:

@@ -18,6 +18,10 @@ class JointsToMotion(BaseTransform):
 
     The last frame's motion is zero, and so is that of a joint missing in one of the two frames.
     Other channels are kept. Apply it to bones for the bone motion stream.
+
+    Example:
+        >>> JointsToMotion()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

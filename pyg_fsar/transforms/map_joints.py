@@ -44,6 +44,10 @@ class MapJoints(BaseTransform):
     Raises:
         ValueError: If the target or a joint in ``names`` is unknown, and later if names are unknown
             (all are listed) or the clip has no joint of the target at all.
+
+    Example:
+        >>> MapJoints("body15")(clips[0]).bodies.shape
+        torch.Size([1, 30, 15, 3])
     """
 
     def __init__(

@@ -26,6 +26,10 @@ class PairNorm(BaseTransform):
     Raises:
         ValueError: If the mode is unknown, or for what
             :func:`~pyg_fsar.transforms.utils.map_features` refuses.
+
+    Example:
+        >>> PairNorm()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, scale: float = 1.0, mode: str = "PN") -> None:

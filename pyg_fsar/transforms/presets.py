@@ -9,6 +9,7 @@ from pyg_fsar.transforms.align_view import AlignView
 from pyg_fsar.transforms.center_on_joint import CenterOnJoint
 from pyg_fsar.transforms.fill_missing_joints import FillMissingJoints
 from pyg_fsar.transforms.map_joints import MapJoints
+from pyg_fsar.transforms.pre_normalize import PreNormalize2D, PreNormalize3D
 from pyg_fsar.transforms.random_rotate import RandomRotate
 from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
@@ -16,8 +17,9 @@ from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
+from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
 
-__all__ = ["clip_transform", "motion_transform"]
+__all__ = ["clip_transform", "motion_transform", "pyskl_transform"]
 
 
 def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> BaseTransform:
@@ -59,3 +61,40 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
         AlignView(turn_2d=True), ScaleByTorso(), AddDepth(),
         ResampleFrames(2 * num_frames, "linear"), ResampleByMotion(num_frames),
     ])  # fmt: skip
+
+
+def pyskl_transform(
+    num_frames: int = 100,
+    train: bool = False,
+    num_clips: int = 1,
+    aspect: float | None = None,
+    score: bool = True,
+) -> BaseTransform:
+    """The preparation of PYSKL, for encoders that were trained with it.
+
+    Clips are normalised by :class:`~pyg_fsar.transforms.PreNormalize3D`, or by
+    :class:`~pyg_fsar.transforms.PreNormalize2D` if they are 2D, and sampled by
+    :class:`~pyg_fsar.transforms.UniformSampleFrames`. For 2D clips that
+    :class:`~pyg_fsar.datasets.PYSKLPickle` has normalised the latter is all that is needed.
+
+    Args:
+        num_frames: Number of frames of every clip.
+        train: Draw frames anew each time.
+        num_clips: Samples of each clip, whose embeddings are averaged; PYSKL tests with 10.
+        aspect: Of 2D clips, width of the picture divided by its height; None for 3D.
+        score: Keep the scores of 2D joints.
+
+    Raises:
+        ValueError: If a number is not positive, or scores of 3D clips are to be left out.
+
+    Example:
+        >>> encoder = STGCNPP("ntu25", num_blocks=2).eval()  # or stgcnpp_from_public("j.pth")
+        >>> model = FewShotModel(encoder, build_matcher("protonet"))
+        >>> classifier = FewShotClassifier(model, transform=pyskl_transform(16))
+        >>> classifier.fit(dataset[[0, 3, 6]], ["a", "b", "c"]).predict(queries).shape
+        (2,)
+    """
+    if aspect is None and not score:
+        raise ValueError("score=False leaves out scores of 2D clips; give their aspect, too")
+    normalise = PreNormalize3D() if aspect is None else PreNormalize2D(aspect, score)
+    return Compose([normalise, UniformSampleFrames(num_frames, num_clips, None if train else 255)])

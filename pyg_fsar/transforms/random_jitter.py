@@ -22,6 +22,10 @@ class RandomJitter(BaseTransform):
 
     Raises:
         ValueError: If the standard deviation is negative.
+
+    Example:
+        >>> RandomJitter(0.01)(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, std: float = 0.01) -> None:

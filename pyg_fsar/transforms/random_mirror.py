@@ -26,6 +26,10 @@ class RandomMirror(BaseTransform):
 
     Raises:
         ValueError: If the probability is not in 0..1.
+
+    Example:
+        >>> RandomMirror(0.5)(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, p: float = 0.5) -> None:

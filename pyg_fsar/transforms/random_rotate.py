@@ -27,6 +27,10 @@ class RandomRotate(BaseTransform):
 
     Raises:
         ValueError: If there are neither one nor three angles, or three for a 2D clip.
+
+    Example:
+        >>> RandomRotate((10, 15, 10))(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, degrees: float | Sequence[float]) -> None:

@@ -22,6 +22,10 @@ class RandomScale(BaseTransform):
 
     Raises:
         ValueError: If the factors are not positive or not in order.
+
+    Example:
+        >>> RandomScale((0.8, 1.2))(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, scales: tuple[float, float] = (0.9, 1.1)) -> None:

@@ -24,6 +24,10 @@ class RandomShear(BaseTransform):
 
     Raises:
         ValueError: If ``shear`` is negative.
+
+    Example:
+        >>> RandomShear(0.1)(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, shear: float = 0.2) -> None:

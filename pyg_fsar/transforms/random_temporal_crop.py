@@ -26,6 +26,10 @@ class RandomTemporalCrop(BaseTransform):
 
     Raises:
         ValueError: If the fraction is not in (0, 1].
+
+    Example:
+        >>> 15 <= RandomTemporalCrop(0.5)(clips[0]).num_frames <= 30
+        True
     """
 
     def __init__(self, min_fraction: float = 0.5) -> None:

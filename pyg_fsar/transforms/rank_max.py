@@ -35,6 +35,10 @@ class RankMax(BaseTransform):
     Raises:
         ValueError: If the power is not in 0..1, or for what
             :func:`~pyg_fsar.transforms.utils.map_features` refuses.
+
+    Example:
+        >>> RankMax()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, power: float = 0.5) -> None:

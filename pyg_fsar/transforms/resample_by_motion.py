@@ -35,6 +35,10 @@ class ResampleByMotion(BaseTransform):
 
     Raises:
         ValueError: If the number is not positive or the fraction not in 0..1.
+
+    Example:
+        >>> ResampleByMotion(8)(clips[0]).bodies.shape
+        torch.Size([1, 8, 25, 3])
     """
 
     def __init__(self, num_frames: int, fraction: float = 0.5) -> None:

@@ -29,6 +29,10 @@ class ResampleFrames(BaseTransform):
 
     Raises:
         ValueError: If the number is not positive or the mode unknown.
+
+    Example:
+        >>> ResampleFrames(8, mode="uniform")(clips[0]).bodies.shape
+        torch.Size([1, 8, 25, 3])
     """
 
     def __init__(self, num_frames: int, mode: str = "random_segments") -> None:

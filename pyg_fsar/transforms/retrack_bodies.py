@@ -24,6 +24,10 @@ class RetrackBodies(BaseTransform):
     Args:
         max_gap: As for :func:`~pyg_fsar.data.track_people`.
         max_distance: Likewise.
+
+    Example:
+        >>> RetrackBodies()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, max_gap: int = 30, max_distance: float = 0.6) -> None:

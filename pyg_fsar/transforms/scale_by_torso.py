@@ -23,6 +23,10 @@ class ScaleByTorso(BaseTransform):
 
     Raises:
         ValueError: If the skeleton has no joints named as shoulders and hips.
+
+    Example:
+        >>> ScaleByTorso()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -28,6 +28,10 @@ class SelectBodies(BaseTransform):
     Raises:
         ValueError: If ``num`` is not positive or the criterion unknown, or later if scores are
             asked for and clips have none.
+
+    Example:
+        >>> SelectBodies(1)(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, num: int = 2, by: str = "motion") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pyg_fsar.cli import main
 from pyg_fsar.testing import SAMPLES, write_sample_clip, write_sample_folder
@@ -83,3 +84,28 @@ def test_model_and_classifier(workplace: Path, shell: Shell) -> None:
     found = shell("info", "runs/names")
     assert found["kind"] == "classifier"
     assert {"bow", "kick", "wave"} < set(found["classes"])
+
+
+def test_public_checkpoint(checkpoints_root: Path, shell: Shell) -> None:
+    found = shell("info", checkpoints_root / "pyskl_hagrid_stgcnpp.pth")
+    assert (found["kind"], found["encoder"]) == ("public checkpoint", "STGCNPP")
+    assert found["loader"] == "pyg_fsar.nn.stgcnpp_from_public"
+    assert (found["layout"], found["joints"], found["classes"]) == ("hand21", 21, 40)
+    assert (found["channels"], found["blocks"], found["stream"]) == (2, 6, None)
+
+
+def test_checkpoints_that_are_no_public_ones(
+    shell: Shell, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "some.pth"
+    torch.save({"lstm.weight": torch.zeros(2)}, path)
+    assert "no public checkpoint that this package knows" in refused("info", path)
+    torch.save({"a": Path}, path)
+    assert "some.pth cannot be loaded" in refused("info", path)
+    path.write_bytes(b"PK")
+    assert "some.pth cannot be loaded" in refused("info", path)
+    key = "net.0.gcn1.convs.0.conv4.weight"
+    torch.save({key: torch.zeros(1), "A": torch.zeros(3, 17, 17)}, path)
+    found = shell("info", path)
+    assert found["loader"] == "pyg_fsar.nn.ctrgcn_from_public"
+    assert "lacks the spatial.value weights" in found["cannot_be_read"]

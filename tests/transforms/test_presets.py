@@ -3,8 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import FakeSkeletonDataset
-from pyg_fsar.transforms import clip_transform
+from pyg_fsar.saving import decode, encode
+from pyg_fsar.transforms import (
+    PreNormalize2D,
+    PreNormalize3D,
+    UniformSampleFrames,
+    clip_transform,
+    pyskl_transform,
+)
 
 
 @pytest.mark.parametrize("motion_only", [False, True])
@@ -23,3 +31,23 @@ def test_clip_transform(motion_only):
     assert augment(clip).bodies.shape == prepared.bodies.shape
     assert not torch.equal(augment(clip).bodies, augment(clip).bodies)
     assert torch.equal(prepare(clip).bodies, prepared.bodies)
+
+
+def test_pyskl_transform():
+    clip = FakeSkeletonDataset(num_classes=4, clips_per_class=1, lost_joints=0)[0]
+    prepared = pyskl_transform(num_frames=12, num_clips=3)(clip)
+    assert prepared.bodies.shape == (3, 12, 25, 3)
+    assert torch.equal(prepared.x, UniformSampleFrames(12, 3)(PreNormalize3D()(clip)).x)
+    augment = pyskl_transform(num_frames=12, train=True)
+    assert not torch.equal(augment(clip).x, augment(clip).x)
+
+    hand = SkeletonSequence.from_bodies(torch.rand(1, 9, 21, 3) - 0.5, skeleton="hand21")
+    flat = pyskl_transform(12, aspect=4 / 3, score=False)
+    expected = UniformSampleFrames(12)(PreNormalize2D(4 / 3, score=False)(hand))
+    assert torch.equal(flat(hand).x, expected.x)
+    for transform, given in ((flat, hand), (pyskl_transform(), clip)):
+        again = decode(encode(transform), "a transform")
+        assert repr(again) == repr(transform)
+        assert torch.equal(again(given).x, transform(given).x)
+    with pytest.raises(ValueError, match="give their aspect"):
+        pyskl_transform(score=False)

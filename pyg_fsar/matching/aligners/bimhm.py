@@ -14,7 +14,13 @@ __all__ = ["BiMHM", "bimhm"]
 
 @dataclass(frozen=True)
 class BiMHM:
-    """:func:`bimhm` as an aligner, which has no options."""
+    """:func:`bimhm` as an aligner, which has no options.
+
+    Example:
+        >>> distances = BiMHM()(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
+    """
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
         """Distances of pairs of clips; see :func:`bimhm`."""

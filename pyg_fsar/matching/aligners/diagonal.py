@@ -26,6 +26,10 @@ class Diagonal:
 
     Raises:
         ValueError: If ``reduce`` is unknown.
+
+    Example:
+        >>> Diagonal()(torch.ones(8, 8))
+        tensor(1.)
     """
 
     reduce: str = "mean"

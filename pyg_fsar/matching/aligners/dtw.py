@@ -22,6 +22,11 @@ class DTW:
     Raises:
         TypeError: If ``band`` is not an integer.
         ValueError: If ``band`` is negative.
+
+    Example:
+        >>> distances = DTW(band=5)(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
     """
 
     band: int | None = None

@@ -28,6 +28,11 @@ class OTAM:
     Raises:
         TypeError: If ``lam`` requires a gradient.
         ValueError: If ``lam`` is not positive.
+
+    Example:
+        >>> distances = OTAM()(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
     """
 
     lam: float = 0.1

@@ -29,6 +29,11 @@ class SoftDTW:
     Raises:
         TypeError: If ``gamma`` requires a gradient, or ``band`` is not an integer.
         ValueError: If ``gamma`` is not positive, or ``band`` is negative.
+
+    Example:
+        >>> distances = SoftDTW(gamma=0.1)(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
     """
 
     gamma: float = 0.1

@@ -50,6 +50,11 @@ class ActivatedCost(FrameCost):
 
     Raises:
         ValueError: If an option is out of range.
+
+    Example:
+        >>> cost = ActivatedCost(channels=64)
+        >>> cost(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     same_length = True

@@ -23,6 +23,14 @@ class FrameCost(PretrainedModule):
     Attributes:
         same_length: Whether the two clips of a pair must have equally many frames.
         fixed_pairs: Whether a compiled graph needs to know the number of pairs.
+
+    Example:
+        >>> class LargestDifference(FrameCost):
+        ...     def forward(self, x, y):
+        ...         return (x[:, None, :, None] - y[None, :, None]).abs().amax(dim=(-2, -1))
+        ...
+        >>> LargestDifference()(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     same_length: bool = False
@@ -82,6 +90,14 @@ class InnerProductCost(FrameCost):
     Raises:
         ValueError: If a weight is negative or not finite, or all are zero; on a call, if there are
             not as many as joints.
+
+    Example:
+        >>> class SineCost(InnerProductCost):
+        ...     def from_products(self, inner, x_norm, y_norm):
+        ...         return (1 - (inner / (x_norm * y_norm)) ** 2).clamp(min=0).sqrt()
+        ...
+        >>> SineCost()(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     joint_weights: Tensor | None

@@ -25,6 +25,10 @@ class CosineCost(InnerProductCost):
         - **x:** ``[Q, T, V, C]``
         - **y:** ``[S, T', V, C]``
         - **output:** ``[Q, S, T, T']``
+
+    Example:
+        >>> CosineCost()(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     def from_products(self, inner: Tensor, x_norm: Tensor, y_norm: Tensor) -> Tensor:

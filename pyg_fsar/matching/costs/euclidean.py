@@ -27,6 +27,10 @@ class EuclideanCost(InnerProductCost):
         - **x:** ``[Q, T, V, C]``
         - **y:** ``[S, T', V, C]``
         - **output:** ``[Q, S, T, T']``
+
+    Example:
+        >>> EuclideanCost()(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     def __init__(self, squared: bool = True, joint_weights: Sequence[float] | None = None) -> None:

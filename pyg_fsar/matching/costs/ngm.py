@@ -48,6 +48,10 @@ class NGMCost(FrameCost):
 
     Raises:
         ValueError: As :class:`~pyg_fsar.nn.EdgeAttention`.
+
+    Example:
+        >>> NGMCost(channels=64)(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     def __init__(

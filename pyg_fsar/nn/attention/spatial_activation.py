@@ -48,6 +48,11 @@ class JointActivation(nn.Module):
 
     Raises:
         ValueError: If an option is out of range.
+
+    Example:
+        >>> activation = JointActivation(64).eval()
+        >>> activation(embeddings, embeddings.flip(0)).shape
+        torch.Size([4, 4, 8, 25, 64])
     """
 
     def __init__(
@@ -190,14 +195,26 @@ class JointActivation(nn.Module):
 
 
 class QueryMaps(NamedTuple):
-    """Projections of query clips, each computed once per clip."""
+    """Projections of query clips, each computed once per clip.
+
+    Example:
+        >>> activation = SpatialActivation(64)
+        >>> activation.query_maps(embeddings).values.shape
+        torch.Size([4, 8, 1, 25, 64])
+    """
 
     joints: Tensor
     values: Tensor
 
 
 class SupportMaps(NamedTuple):
-    """Projections of support clips, each computed once per clip."""
+    """Projections of support clips, each computed once per clip.
+
+    Example:
+        >>> activation = SpatialActivation(64)
+        >>> activation.support_maps(embeddings).values.shape
+        torch.Size([4, 8, 1, 25, 64])
+    """
 
     joints: Tensor
     values: Tensor

@@ -90,9 +90,18 @@ class AdaptiveGraphConv(nn.Module):
             - **x:** :math:`(B, T, V, C)`
             - **output:** :math:`(B, K, V, V)`, its columns summing to 1
         """
+        return self.mean_products(x).softmax(dim=-2)
+
+    def mean_products(self, x: Tensor) -> Tensor:
+        r"""Inner products of the embedded joints of each body, as means over frames and channels.
+
+        Shapes:
+            - **x:** :math:`(B, T, V, C)`
+            - **output:** :math:`(B, K, V, V)`, entry ``[b, k, source, target]``
+        """
         embedded = self.embed(x).view(*x.shape[:3], 2, self.num_subsets, self.embed_channels)
         theta, phi = embedded.permute(3, 0, 4, 2, 1, 5).flatten(-2)
-        return (theta @ phi.mT / theta.size(-1)).softmax(dim=-2)
+        return theta @ phi.mT / theta.size(-1)
 
     def __repr__(self) -> str:
         return (

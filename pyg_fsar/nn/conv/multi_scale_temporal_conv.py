@@ -36,6 +36,11 @@ class MultiScaleTemporalConv(NormalisedConv):
     Raises:
         ValueError: If the kernel size is not odd and positive, a dilation is not positive, or there
             are more branches than output channels.
+
+    Example:
+        >>> conv = MultiScaleTemporalConv(64, 64, stride=2)
+        >>> conv(torch.randn(2, 30, 25, 64)).shape
+        torch.Size([2, 15, 25, 64])
     """
 
     def __init__(

@@ -20,6 +20,17 @@ class NormalisedConv(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, V, C)`
         - **output:** :math:`(B, T', V, C')`
+
+    Example:
+        >>> class Identity(NormalisedConv):
+        ...     def __init__(self, channels):
+        ...         super().__init__()
+        ...         self.norm = torch.nn.BatchNorm1d(channels)
+        ...     def convolve(self, x):
+        ...         return x
+        ...
+        >>> Identity(64)(embeddings, residual=embeddings, relu=True).shape
+        torch.Size([4, 8, 25, 64])
     """
 
     norm: nn.BatchNorm1d
@@ -61,6 +72,11 @@ class TemporalConv(NormalisedConv):
 
     Raises:
         ValueError: If the kernel size is not odd and positive.
+
+    Example:
+        >>> conv = TemporalConv(3, 64, kernel_size=9, stride=2)
+        >>> conv(torch.randn(2, 30, 25, 3)).shape
+        torch.Size([2, 15, 25, 64])
     """
 
     def __init__(

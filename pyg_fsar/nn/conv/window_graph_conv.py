@@ -31,6 +31,12 @@ class WindowGraphConv(nn.Module):
 
     Raises:
         ValueError: If the window is not odd and positive.
+
+    Example:
+        >>> conv = WindowGraphConv(3, 16, window=3, num_subsets=1)
+        >>> adj = torch.ones(1, 75, 75) / 75
+        >>> conv(torch.randn(2, 30, 25, 3), adj).shape
+        torch.Size([2, 30, 3, 25, 16])
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -39,6 +40,11 @@ class AGCNBlock(STGCNBlock):
         - **x:** :math:`(B, T, V, C)`
         - **adj:** :math:`(K, V, V)`
         - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Example:
+        >>> block = AGCNBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     def __init__(
@@ -116,6 +122,9 @@ class AGCN(BlockEncoder):
         torch.Size([2, 8, 25, 256])
     """
 
+    #: A subclass may have other blocks of the same arguments.
+    block: ClassVar[type[AGCNBlock]] = AGCNBlock
+
     def __init__(
         self,
         skeleton: str | Skeleton,
@@ -129,6 +138,6 @@ class AGCN(BlockEncoder):
         input_norm: str = "joint",
         plan: Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        block = partial(AGCNBlock, kernel_size=kernel_size, dropout=dropout)
+        block = partial(self.block, kernel_size=kernel_size, dropout=dropout)
         plan = block_plan(num_blocks, plan)
         super().__init__(skeleton, in_channels, plan, block, strategy, norm, drop_edge, input_norm)

@@ -35,6 +35,12 @@ class BlockEncoder(SkeletonEncoder):
 
     Raises:
         ValueError: If the partition or a norm is unknown.
+
+    Example:
+        >>> block = partial(AGCNBlock, kernel_size=5)
+        >>> encoder = BlockEncoder("ntu25", 3, plan=[(16, 1), (32, 2)], block=block)
+        >>> encoder(torch.randn(2, 30, 25, 3)).shape
+        torch.Size([2, 15, 25, 32])
     """
 
     adjacency: Tensor

@@ -114,6 +114,11 @@ class MSG3DStage(nn.Module):
         - **adj:** :math:`(S, V, V)`
         - **window_adj:** for each window of :math:`\tau` frames :math:`(S', \tau V, \tau V)`
         - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Example:
+        >>> encoder = MSG3D("ntu25", plan=[(12, 1), (24, 2)])
+        >>> isinstance(encoder.stages[0], MSG3DStage)
+        True
     """
 
     def __init__(

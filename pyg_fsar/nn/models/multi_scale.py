@@ -39,6 +39,14 @@ class MultiScaleBlock(AGCNBlock):
         - **x:** :math:`(B, T, V, C)`
         - **adj:** :math:`(K, V, V)`
         - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Example:
+        >>> class Block(MultiScaleBlock):
+        ...     published = (3, (1, 2))
+        ...
+        >>> block = Block(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     #: Kernel size and dilations as published.
@@ -115,6 +123,13 @@ class MultiScaleEncoder(BlockEncoder):
     Raises:
         ValueError: If the number of blocks, the partition or a norm is unknown, the plan is empty,
             or channels do not suffice for the branches of a temporal convolution.
+
+    Example:
+        >>> class Encoder(MultiScaleEncoder):
+        ...     block = STGCNPPBlock
+        ...
+        >>> Encoder("ntu25", num_blocks=4)(torch.randn(2, 30, 25, 3)).shape
+        torch.Size([2, 8, 25, 256])
     """
 
     block: ClassVar[type[MultiScaleBlock]]

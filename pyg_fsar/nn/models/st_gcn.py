@@ -38,6 +38,11 @@ class STGCNBlock(nn.Module):
         - **x:** :math:`(B, T, V, C)`
         - **adj:** :math:`(K, V, V)` or :math:`(B, K, V, V)`
         - **output:** :math:`(B, \lceil T / \text{stride} \rceil, V, C')`
+
+    Example:
+        >>> block = STGCNBlock(3, 64, stride=2)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 15, 25, 64])
     """
 
     def __init__(

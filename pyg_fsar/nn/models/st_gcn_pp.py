@@ -33,6 +33,11 @@ class STGCNPPBlock(MultiScaleBlock):
     branches are mixed by a 1 x 1 convolution.
 
     Arguments and shapes are those of :class:`~pyg_fsar.nn.MultiScaleBlock`.
+
+    Example:
+        >>> block = STGCNPPBlock(3, 64, num_joints=25)
+        >>> block(torch.randn(2, 30, 25, 3), skeleton.adjacency()).shape
+        torch.Size([2, 30, 25, 64])
     """
 
     published = (3, (1, 2, 3, 4))

@@ -25,6 +25,11 @@ class Stream:
 
     Shapes:
         - **input, output:** :math:`(B, T, V, C)`
+
+    Example:
+        >>> stream = Stream(lambda x, skeleton: x - x[:, :1], mixes_frames=True)
+        >>> stream(torch.randn(2, 8, 25, 3), skeleton).shape
+        torch.Size([2, 8, 25, 3])
     """
 
     function: Callable[[Tensor, Skeleton], Tensor]

@@ -43,6 +43,11 @@ class PairNorm(PretrainedModule):
 
     Raises:
         ValueError: If the mode is unknown.
+
+    Example:
+        >>> x = PairNorm(scale=1.0)(embeddings)
+        >>> x.shape
+        torch.Size([4, 8, 25, 64])
     """
 
     def __init__(self, scale: float = 1.0, mode: str = "PN", eps: float = 1e-5) -> None:

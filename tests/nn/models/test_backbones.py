@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.nn import (
+    AAGCN,
     AGCN,
     CTRGCN,
     MSG3D,
@@ -28,6 +29,7 @@ PLAN = {"plan": [(8, 1), (12, 2)]}
 BACKBONES: dict[str, Callable[..., SkeletonEncoder]] = {
     "STGCN": partial(STGCN, **PLAN),
     "AGCN": partial(AGCN, **PLAN),
+    "AAGCN": partial(AAGCN, **PLAN),
     "CTRGCN": partial(CTRGCN, **PLAN),
     "MSG3D": partial(MSG3D, **PLAN, num_scales=4, num_window_scales=3),
     "STGCNPP": partial(STGCNPP, **PLAN),
@@ -183,7 +185,7 @@ def test_saved_and_loaded_it_is_the_same(make: Callable, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "distance", "spatial", "spatial_stgcn"])
-@pytest.mark.parametrize("name", ["STGCN", "AGCN", "CTRGCN", "STGCNPP"])
+@pytest.mark.parametrize("name", ["STGCN", "AGCN", "AAGCN", "CTRGCN", "STGCNPP"])
 def test_every_partition(name: str, strategy: str) -> None:
     model = BACKBONES[name]("coco17", strategy=strategy)
     assert torch.equal(model.adjacency, model.skeleton.adjacency(strategy))

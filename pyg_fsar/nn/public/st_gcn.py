@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_fsar.nn.models.st_gcn import STGCN
+from pyg_fsar.nn.models import STGCN
+from pyg_fsar.nn.public.state import PublicState, load_state, read_plan, split_subsets
 from pyg_fsar.skeleton import STRATEGIES, Skeleton
 
 __all__ = ["stgcn_from_public"]
@@ -35,12 +36,10 @@ NAMES = (
     (r"gcn\.(\d+)\.residual\.conv\.", r"blocks.\1.residual.conv."),
     (r"gcn\.(\d+)\.residual\.bn\.", r"blocks.\1.residual.norm."),
 )
-WEIGHT = "weight|bias|running_mean|running_var|num_batches_tracked"
-CLASSIFIERS = ("fcn.", "cls_head.")
 
 
 def stgcn_from_public(
-    state_dict: Mapping[str, Any],
+    checkpoint: Mapping[str, Any] | str | Path,
     skeleton: str | Skeleton = "ntu25",
     gcn_adaptive: str | None = None,
     **options: Any,
@@ -58,7 +57,8 @@ def stgcn_from_public(
     The result is in evaluation mode. It expects clips prepared as in the code that trained it.
 
     Args:
-        state_dict: The checkpoint, ``torch.load(path, weights_only=True)``.
+        checkpoint: A file, of which nothing but tensors and plain containers is loaded, or
+            ``torch.load(path, weights_only=True)``.
         skeleton: Layout of the joints, or its registered name.
         gcn_adaptive: ``"importance"`` if a checkpoint of PYSKL was trained with that setting, but
             is refused as one of ``"offset"``. Both store a matrix ``PA``; without this argument it
@@ -69,11 +69,10 @@ def stgcn_from_public(
 
     Raises:
         ValueError: If something in the checkpoint has no equal in :class:`~pyg_fsar.nn.STGCN`,
-            naming its keys, or ``gcn_adaptive`` has none.
+            naming its keys and what reads them, or ``gcn_adaptive`` has none.
 
     Example:
-        >>> state_dict = torch.load("st_gcn.pth", weights_only=True)  # doctest: +SKIP
-        >>> encoder = stgcn_from_public(state_dict, "ntu25", dropout=0.5)  # doctest: +SKIP
+        >>> encoder = stgcn_from_public("st_gcn.pth", "ntu25", dropout=0.5)  # doctest: +SKIP
     """
     if gcn_adaptive not in ("importance", None):
         raise ValueError(
@@ -81,12 +80,8 @@ def stgcn_from_public(
             "give 'importance' or leave it out"
         )
     given = Skeleton.get(skeleton)
-    state, keys = _renamed(state_dict)
-    num_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
-    for name in ("spatial", "temporal.conv"):
-        for number in range(num_blocks):
-            if f"blocks.{number}.{name}.weight" not in state:
-                raise ValueError(f"the checkpoint lacks the {name} weights of block {number}")
+    state, keys = PublicState(checkpoint).renamed(NAMES, "STGCN")
+    plan = read_plan(state, "spatial", "temporal.conv")
     stored = _pop_adjacency(state, keys)
     if stored is not None:
         given.check_joints(stored[1].size(-1), "the checkpoint")
@@ -96,8 +91,8 @@ def stgcn_from_public(
     adjacency = given.adjacency(options["strategy"])
     if gcn_adaptive is None:
         _refuse_offsets(state, keys, adjacency)
-    for number in range(num_blocks):
-        _split_subsets(state, keys, number, len(adjacency))
+    for number in range(len(plan)):
+        split_subsets(state, keys, number, len(adjacency))
 
     if "input_norm.weight" not in state:
         options.setdefault("input_norm", None)
@@ -107,57 +102,11 @@ def stgcn_from_public(
             "in_channels": state["blocks.0.spatial.weight"].size(1),
             "edge_importance": "edge_importance.0" in state,
             "kernel_size": state["blocks.0.temporal.conv.weight"].size(2),
-            "plan": [
-                (
-                    state[f"blocks.{number}.temporal.conv.weight"].size(0),
-                    1 + (f"blocks.{number}.residual.conv.weight" in state),
-                )
-                for number in range(num_blocks)
-            ],
+            "plan": plan,
             **options,
         },
     )
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        named = re.sub(r"[\w.]+\w", lambda name: keys.get(name[0], name[0]), str(error))
-        raise ValueError(
-            f"the checkpoint does not fit {model!s:.100}; keys that it lacks are named as here: "
-            f"{' '.join(named.split()):.220}\n"
-            "Give another skeleton or plan; a data_bn of twice the size takes two bodies at once, "
-            "which has no equal here"
-        ) from error
-    return model.eval()
-
-
-def _renamed(state_dict: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state under our names without classifiers, and the checkpoint's key of each."""
-    state = state_dict.get("state_dict", state_dict)
-    outer = ""
-    for prefix in ("module.", "backbone."):
-        if any(key.startswith(outer + prefix) for key in state):
-            outer += prefix
-    renamed, keys, unknown = {}, {}, []
-    for full, value in state.items():
-        key = full.removeprefix(outer)
-        if not full.startswith(outer) or key.startswith(CLASSIFIERS):
-            continue
-        for theirs, ours in NAMES:
-            rest = f"(?P<rest>{WEIGHT if theirs.endswith('.') else ''})"
-            name, found = re.subn(f"^{theirs}{rest}$", rf"{ours}\g<rest>", key)
-            if found:
-                renamed[name], keys[name] = value, full
-                break
-        else:
-            unknown.append(full)
-    if unknown or not any(key.startswith("blocks.") for key in renamed):
-        raise ValueError(
-            f"{', '.join(unknown[:5]) or 'an empty checkpoint'}{', ...' if unknown[5:] else ''}: "
-            "nothing in STGCN is equal to this. Of PYSKL, gcn.*.down belongs to gcn_with_res=True "
-            "and tcn.branches to tcn_type='mstcn', as in ST-GCN++; other networks than ST-GCN "
-            "cannot be read"
-        )
-    return renamed, keys
+    return load_state(model, state, keys)
 
 
 def _pop_adjacency(state: dict[str, Tensor], keys: dict[str, str]) -> tuple[str, Tensor] | None:
@@ -213,20 +162,3 @@ def _refuse_offsets(state: dict[str, Tensor], keys: dict[str, str], adjacency: T
                 "adjacency (gcn_adaptive='offset'), but STGCN can only weigh bones; if it was "
                 "multiplied all the same, give gcn_adaptive='importance'"
             )
-
-
-def _split_subsets(
-    state: dict[str, Tensor], keys: dict[str, str], number: int, num_subsets: int
-) -> None:
-    """Give a 1 x 1 convolution to all subsets, ``[K * C', C, 1, 1]``, our shape ``[K, C, C']``."""
-    weight, bias = f"blocks.{number}.spatial.weight", f"blocks.{number}.spatial.bias"
-    channels = state[f"blocks.{number}.temporal.conv.weight"].size(1)
-    if state[weight].size(0) != num_subsets * channels:
-        raise ValueError(
-            f"{keys[weight]}, the graph convolution of block {number}, has weights "
-            f"{list(state[weight].shape)}, not {channels} rows for each of {num_subsets} subsets; "
-            "PYSKL's gcn_conv_pos='post' has no equal in STGCN"
-        )
-    state[weight] = state[weight].flatten(1).unflatten(0, (num_subsets, channels)).mT
-    if bias in state:
-        state[bias] = state[bias].view(num_subsets, channels)
