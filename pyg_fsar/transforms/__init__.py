@@ -24,6 +24,7 @@ from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.retrack_bodies import RetrackBodies
+from pyg_fsar.transforms.scale_by_extent import ScaleByExtent
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
 
@@ -48,6 +49,7 @@ __all__ = [
     "ResampleByMotion",
     "ResampleFrames",
     "RetrackBodies",
+    "ScaleByExtent",
     "ScaleByTorso",
     "SelectBodies",
     "clip_transform",
