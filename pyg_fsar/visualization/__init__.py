@@ -1,7 +1,7 @@
 """Pictures of skeletons, of how alike their joints are, and of how clips are aligned."""
 
 from pyg_fsar.visualization.alignment import plot_alignment
-from pyg_fsar.visualization.heatmap import plot_joint_similarity
+from pyg_fsar.visualization.heatmap import plot_joint_similarity, plot_similarity_maps
 from pyg_fsar.visualization.strip import plot_skeleton_strip
 
-__all__ = ["plot_alignment", "plot_joint_similarity", "plot_skeleton_strip"]
+__all__ = ["plot_alignment", "plot_joint_similarity", "plot_similarity_maps", "plot_skeleton_strip"]
