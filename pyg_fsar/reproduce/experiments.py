@@ -155,13 +155,10 @@ FIGURE_2B = {0: 74.3, 0.1: 67.8, 0.2: 67.3, 0.3: 66.5, 0.4: 66.2, 0.5: 66.8}
 
 def experiments() -> dict[str, Experiment]:
     """All experiments by name, with a row for every matcher that is registered by now."""
-    matchers = {name: {**PLAIN, "matcher": name} for name in MATCHERS}
-    methods = {
-        "soft_dtw": matchers["soft_dtw"],
-        **{name: row for name, row in matchers.items() if name != "soft_dtw"},
-        **STRATEGIES,
-        **UNTRAINED,
-    }
+    # The first row is what the others are compared with.
+    names = dict.fromkeys(("soft_dtw", *MATCHERS))
+    matchers = {name: {**PLAIN, "matcher": name} for name in names}
+    methods = {**matchers, **STRATEGIES, **UNTRAINED}
     shots = {
         f"methods-{k_shot}shot": Experiment(
             f"Methods, 5-way {k_shot}-shot", methods, ALL_SETS, {"k_shot": k_shot}
@@ -229,11 +226,16 @@ def experiments() -> dict[str, Experiment]:
                     f"RankMax, {method}": {"spatial": "rankmax", "rank_method": method}
                     for method in ("fbnm", "nuclear", "logdet")
                 },
+                **{
+                    f"RankMax, lambda {x:g}": {"spatial": "rankmax", "penalty_weight": x}
+                    for x in (1.0, 10.0)
+                },
                 "activation": {"spatial": "activation"},
                 "full": {"spatial": "full"},
             },
             ALL_SETS,
         ),
+        "matchers": Experiment("Matchers, 5-way 1-shot", matchers, ALL_SETS),
         "lambda": Experiment(
             "Weight of RankMax, soft-DTW, 5-way 1-shot",
             {

@@ -138,9 +138,13 @@ class Grid:
 
     def _refuse_unused(self, changes: Mapping[str, Any]) -> None:
         for name, value in changes.items():
-            used = {repr(job.settings.get(name)) for of_row in self.jobs.values()
-                    for job in of_row.values()}  # fmt: skip
-            if not used & {repr(value), repr(list(value) if isinstance(value, tuple) else value)}:
+            owners = [
+                owner
+                for of_row in self.jobs.values()
+                for job in of_row.values()
+                for owner in (job, job.training, job.model)
+            ]
+            if all(getattr(owner, name, None) != value for owner in owners):
                 raise ValueError(
                     f"--set {name} has no effect on these experiments, whose rows are about it or "
                     "have no such option; leave it out"
