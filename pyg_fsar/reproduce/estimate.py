@@ -53,6 +53,8 @@ def size_of(job: Job) -> Job:
 def estimate(job: Job, place: Place) -> Cost:
     """Measure one training step and one test episode on the CPU, and multiply.
 
+    The first estimate of a process is too high, since the first step loads and allocates.
+
     Args:
         job: What is to be done.
         place: Where the data lies.
@@ -108,8 +110,6 @@ def _episode_clips(job: Job, data: Any) -> list[Any]:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    """Seconds of the second call; the first one warms up."""
-    work()
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

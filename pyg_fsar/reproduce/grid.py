@@ -110,8 +110,7 @@ class Grid:
         for name in ("accelerator", "devices", "precision"):
             if name in changes:
                 raise ValueError(f"give --{name} instead of --set {name}")
-        hardware = {name: getattr(options, name) for name in ("accelerator", "devices")}
-        hardware |= {} if options.precision is None else {"precision": options.precision}
+        hardware = _hardware(options)
         jobs: dict[tuple[str, str, str], dict[int | None, Job]] = {}
         # Several processes that compute one job start from the same store.
         with launch(TrainingOptions(**hardware)).rank_zero_first():
@@ -176,10 +175,12 @@ class Grid:
     def estimates(self) -> dict[Job, Cost]:
         """What each job that has no result yet takes, from one measurement for jobs alike."""
         measured: dict[Job, Cost] = {}
-        costs = {}
+        costs: dict[Job, Cost] = {}
         for job in self.all_jobs:
             if read_result(job, self.place) is None:
                 size = size_of(job)
+                if not measured:
+                    estimate(size, self.place)  # warms up
                 if size not in measured:
                     measured[size] = estimate(size, self.place)
                 costs[job] = measured[size]
@@ -232,31 +233,37 @@ def reproduce(options: Namespace) -> dict[str, Any]:
     """
     engine = _engine(options)
     grid = Grid.plan(options)
+    leads = launch(TrainingOptions(**_hardware(options))).is_global_zero  # of several ranks
     if options.dry_run:
         return _listed(grid)
     jobs = grid.all_jobs
     done = sum(read_result(job, grid.place) is not None for job in jobs)
-    _say(f"{len(jobs)} jobs, {done} done before")
+    say = _say if leads else lambda text: None
+    say(f"{len(jobs)} jobs, {done} done before")
     failures: dict[Job, Failure] = {}
     try:
         for job, failure in run_jobs(jobs, grid.place, engine):
             done += 1
             if failure is not None:
                 failures[job] = failure
-            _say(f"[{done}/{len(jobs)}] {job.name}: {_outcome(grid, job, failure)}")
+            say(f"[{done}/{len(jobs)}] {job.name}: {_outcome(grid, job, failure)}")
     finally:  # also of an interrupted grid
-        files = _write(grid, failures, options)
+        if leads:
+            _write(grid, failures, options)
+    report = options.out / "report.html"
     if failures:
         first, failure = next(iter(failures.items()))
         raise RuntimeError(
-            f"{len(failures)} of {len(jobs)} jobs failed, the others are in {files[-2]}; the same "
+            f"{len(failures)} of {len(jobs)} jobs failed, the others are in {report}; the same "
             f"command tries them again. The first is {first.name}: {failure}"[:480]
         )
-    return {
-        "jobs": len(jobs),
-        "report": str(options.out / "report.html"),
-        "files": [str(path) for path in files],
-    }
+    return {"jobs": len(jobs), "report": str(report), "figures": str(options.out / "figures")}
+
+
+def _hardware(options: Namespace) -> dict[str, Any]:
+    """Options of Fabric, which are the same for all jobs."""
+    given = {name: getattr(options, name) for name in ("accelerator", "devices", "precision")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _outcome(grid: Grid, job: Job, failure: Failure | None) -> str:

@@ -94,10 +94,9 @@ def run_job(job: Job, place: Place, wait: bool = True) -> Failure | None:
     path.parent.mkdir(exist_ok=True)
     log = folder / "log.txt"
     fabric = launch(job.training)
-    # Of several ranks the first one speaks for all.
-    lock = FileLock(folder / "lock") if fabric.is_global_zero else contextlib.nullcontext()
-    if fabric.is_global_zero and not wait:
-        lock = FileLock(folder / "lock", timeout=0)
+    lock: Any = contextlib.nullcontext()
+    if fabric.is_global_zero:  # which speaks for all ranks
+        lock = FileLock(folder / "lock", timeout=-1 if wait or fabric.world_size > 1 else 0)
     with lock:
         if fabric.broadcast(path.is_file()):
             return None

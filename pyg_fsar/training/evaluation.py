@@ -327,7 +327,8 @@ def _from_all_ranks(
         count: Number of all clips.
     """
     x = embedded.x
-    longest = int(runner.all_reduce(torch.tensor(x.size(1), device=x.device), reduce_op="max"))
+    own_length = torch.tensor(x.size(1), device=x.device)
+    longest = int(cast(Tensor, runner.all_reduce(own_length, reduce_op="max")))
     # Not every way between processes can add numbers of 16 bits.
     wide = torch.promote_types(x.dtype, torch.float32)
     whole = torch.zeros(count, longest, *x.shape[2:], dtype=wide, device=x.device)
