@@ -96,8 +96,8 @@ BUDGETS: dict[str, Budget] = {
     ),
     "small": Budget(
         {
-            "epochs": 2, "train_episodes": 20, "val_episodes": 20, "test_runs": 1, "n_query": 5,
-            "scheduler": "cosine", "patience": 0,
+            "epochs": 1, "train_episodes": 40, "n_query": 3, "val_episodes": 20,
+            "test_episodes": 300, "test_runs": 1, "scheduler": "cosine", "patience": 0,
         },
         {"blocks": 2, "kernel_size": 3, "input_norm": "channel"},
         "last",
