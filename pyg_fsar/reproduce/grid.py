@@ -95,10 +95,11 @@ class Grid:
             ValueError: If options contradict each other, or one has no effect.
             FileNotFoundError: If there is no data.
         """
-        with_root = [s for s in options.data if any(p.has_root for p in SOURCES[s].values())]
+        sources = list(dict.fromkeys(options.data))
+        with_root = [s for s in sources if any(p.has_root for p in SOURCES[s].values())]
         if len(options.root) != len(with_root):
             raise ValueError(
-                f"--data {' '.join(options.data)} needs {len(with_root)} folders in --root, got "
+                f"--data {' '.join(sources)} needs {len(with_root)} folders in --root, got "
                 f"{len(options.root)}"
             )
         roots = dict(zip(with_root, options.root, strict=True))
@@ -115,7 +116,7 @@ class Grid:
         # Several processes that compute one job start from the same store.
         with launch(TrainingOptions(**hardware)).rank_zero_first():
             for name, experiment in chosen.items():
-                for source, protocol in _places(experiment, options.data):
+                for source, protocol in _places(experiment, sources):
                     digest = place.fingerprint(source, protocol)
                     for row in experiment.rows:
                         of_row = {}
@@ -209,7 +210,7 @@ def _chosen(options: Namespace) -> dict[str, Experiment]:
 def _places(experiment: Experiment, sources: Sequence[str]) -> list[tuple[str, str]]:
     return [
         (source, name)
-        for source in dict.fromkeys(sources)
+        for source in sources
         for name, protocol in SOURCES[source].items()
         if protocol.stands_in or name in experiment.protocols
     ]

@@ -140,12 +140,11 @@ def _rows(cells: Sequence[Cell], experiment: Experiment) -> list[dict[str, str]]
     for cell in cells:
         line = {"data": cell.protocol} if several else {}
         line["row"] = cell.row
-        paper = experiment.published.get((cell.row, cell.protocol))
-        if paper is None and experiment.published and not several:
-            paper = experiment.published.get((cell.row, experiment.protocols[0]))
-            line[f"paper, {experiment.protocols[0]}"] = str(paper or "")
-        elif experiment.published:
-            line["paper"] = str(paper or "")
+        if experiment.published:
+            own = cell.protocol in experiment.protocols
+            named = cell.protocol if own else experiment.protocols[0]
+            column = "paper" if own else f"paper, {named}"
+            line[column] = str(experiment.published.get((cell.row, named), ""))
         lines.append(line | _measured(cell, references.get(cell.protocol), first))
     return lines
 
