@@ -37,8 +37,9 @@ def tables(text):
 
 
 @pytest.mark.slow
-def test_report(grid, utd, tmp_path):
-    line = [*utd, "--data", "utd", "fake", "--experiments", "figure2a", "figure3", "figures4-7"]
+def test_report(grid, roots, tmp_path):
+    line = ["--data", "utd", "fake", "--root", roots["utd"]]
+    line += ["--experiments", "figure2a", "figure3", "figures4-7"]
     line += ["--rows", "1", "10", "4 blocks", "none", "PairNorm", "--seeds", "0", "1"]
     found = grid(*line, "--out", tmp_path)
     assert found["jobs"] == 5 * 2 * 2
