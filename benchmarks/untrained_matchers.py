@@ -1,6 +1,6 @@
 """Accuracy of every matcher without any training: joints themselves, in place of an encoder.
 
-Clips are prepared as by ``examples/ablation.py``: the test classes of each data set. All rows are
+Clips are prepared as for training on NTU: the test classes of each data set. All rows are
 tested on the same episodes, drawn with several seeds; with several shots the nearest counts. Gains
 are means of paired differences to ``soft_dtw``, with a 95 % interval over episodes.
 

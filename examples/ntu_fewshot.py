@@ -17,10 +17,8 @@ from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
     clip_transform,
-    format_table,
     launch,
-    result_row,
-    run,
+    run_and_tell,
     run_script,
 )
 
@@ -77,20 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with fabric.rank_zero_first():
         train, val, test = (load(options, split) for split in ("train", "val", "test"))
     data = "GENERATED motions" if options.root is None else f"NTU RGB+D ({options.protocol})"
-    fabric.print(f"{data}: {len(train)} training, {len(val)} validation, {len(test)} test clips")
-
-    one_shot = options.protocol == "one-shot"
-    result = run(
-        fabric, train, val, test, training, model, options.out,
-        exemplars=list(test.exemplars.values()) if one_shot else None,
-        settings={"data": data, "subset": options.subset, "num_frames": options.num_frames},
+    run_and_tell(
+        fabric, train, val, test, training, model, options.out, data,
+        exemplars=list(test.exemplars.values()) if options.protocol == "one-shot" else None,
+        settings={"subset": options.subset, "num_frames": options.num_frames},
     )  # fmt: skip
-    ways = "one-shot" if one_shot else f"{training.n_way}-way {training.k_shot}-shot"
-    method = f"{model.backbone}, {model.matcher}, {model.spatial_name}, {ways}, {data}"
-    table = format_table([result_row(method, result, "queries" if one_shot else "episodes")])
-    if fabric.is_global_zero:
-        (options.out / "results.md").write_text(table + "\n")
-    fabric.print(f"\n{table}\n\nEverything is in {options.out}")
 
 
 if __name__ == "__main__":

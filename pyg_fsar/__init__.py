@@ -36,6 +36,7 @@ SUBPACKAGES = (
     "matching",
     "metrics",
     "nn",
+    "reproduce",
     "saving",
     "testing",
     "training",

@@ -16,6 +16,7 @@ from pyg_fsar.cli.evaluate import EVALUATE
 from pyg_fsar.cli.explain import EXPLAIN
 from pyg_fsar.cli.info import INFO
 from pyg_fsar.cli.prepare import PREPARE
+from pyg_fsar.cli.reproduce import REPRODUCE
 from pyg_fsar.cli.train import TRAIN
 from pyg_fsar.training import run_script
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
     "explain": EXPLAIN,
+    "reproduce": REPRODUCE,
 }
 
 # Cures as messages of the package name them, in Python, and what they are on the command line.

@@ -27,12 +27,9 @@ from pyg_fsar.training import (
     fit,
     launch,
 )
-from pyg_fsar.transforms import AlignView, MapJoints, RandomRotate
+from pyg_fsar.transforms import MapJoints
 
 __all__ = ["TRAIN"]
-
-# Transforms of 3D clips only.
-IN_SPACE = (AlignView, RandomRotate)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -62,7 +59,10 @@ def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     model_options = ModelOptions.from_arguments(options)
     clips = open_folder(options.root, options, options.skeleton)
-    prepared = {train: _preparation(options, clips.skeleton.dims, train) for train in (True, False)}
+    prepared: dict[bool, Compose] = {
+        train: clip_transform(options.num_frames, train, options.motion_only, clips.skeleton.dims)
+        for train in (True, False)
+    }
     train, val, names = _splits(options, training, clips, prepared)
     require_clips(clips, training.n_way, training.k_shot, training.n_query)
     fabric = launch(training)
@@ -91,12 +91,6 @@ def _run(options: Namespace) -> dict[str, Any]:
         "interval_95": best.interval,
         "validation_classes": names,
     }
-
-
-def _preparation(options: Namespace, dims: int, train: bool) -> Compose:
-    """The usual preparation, less what needs a depth where clips have none."""
-    steps: Any = clip_transform(options.num_frames, train, options.motion_only)
-    return Compose([s for s in steps.transforms if dims == 3 or not isinstance(s, IN_SPACE)])
 
 
 def _splits(

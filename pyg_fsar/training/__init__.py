@@ -13,7 +13,7 @@ from pyg_fsar.training.model_options import SPATIAL, ModelOptions
 from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import Options, TrainingOptions
 from pyg_fsar.training.report import draw_pictures, format_table, result_row
-from pyg_fsar.training.run import channels_of, default_loggers, launch, run
+from pyg_fsar.training.run import channels_of, default_loggers, launch, run, run_and_tell
 from pyg_fsar.training.script import run_script
 from pyg_fsar.transforms import clip_transform
 
@@ -41,6 +41,7 @@ __all__ = [
     "load_checkpoint",
     "result_row",
     "run",
+    "run_and_tell",
     "run_script",
     "save_checkpoint",
 ]

@@ -94,13 +94,15 @@ def embed_dataset(
 
     An episode is then a choice of rows. Evaluation this way costs one pass over the clips however
     many episodes follow, and gives what the model gives for each episode, since an encoder in
-    evaluation mode treats every clip on its own. Transforms must not be random.
+    evaluation mode treats every clip on its own. Transforms must not be random. Of several ranks
+    each encodes its share of the clips, and all get the whole.
 
     Args:
         model: A :class:`~pyg_fsar.FewShotModel`, set up by Fabric or not.
         dataset: At least one clip: a dataset of this package, or any sequence of labelled clips.
         chunk: Clips that are encoded at once.
-        fabric: Decides device and precision; where the model is and in its precision if not given.
+        fabric: Decides device, precision and ranks; one process where the model is and in its
+            precision if not given.
 
     Returns:
         The embedded clips with the labels of the dataset.
@@ -110,13 +112,20 @@ def embed_dataset(
         ValueError: If a clip has no label.
     """
     runner = _runner(fabric, model)
+    labels = labels_of(dataset)
+    numbers = torch.arange(len(dataset))
+    mine = numbers.tensor_split(runner.world_size)[runner.global_rank]
+    # A rank without a share encodes one clip all the same, to know the shape of an embedding.
+    encoded = mine if len(mine) else numbers[:1]
     with _evaluation_mode(runner, model):
-        numbers = torch.arange(len(dataset)).split(chunk)
         parts = [
             _embed(runner, model, dataset, part.tolist())
-            for part in progress(runner, numbers, "encoding")
+            for part in progress(runner, encoded.split(chunk), "encoding")
         ]
-    return EmbeddedClips.cat(parts, labels_of(dataset).to(parts[0].x.device))
+    embedded = EmbeddedClips.cat(parts)
+    if runner.world_size > 1:
+        embedded = _from_all_ranks(runner, embedded[: len(mine)], mine, len(numbers))
+    return embedded.with_y(labels.to(embedded.x.device))
 
 
 def evaluate(
@@ -307,6 +316,34 @@ def _module(model: nn.Module) -> FewShotModel:
 
 def _sum_over_ranks(runner: Runner, values: Tensor) -> Tensor:
     return cast(Tensor, runner.all_reduce(values, reduce_op="sum"))
+
+
+def _from_all_ranks(
+    runner: Runner, embedded: EmbeddedClips, mine: Tensor, count: int
+) -> EmbeddedClips:
+    """The clips of all ranks in order.
+
+    Every rank fills in its own and leaves the others zero.
+
+    Args:
+        runner: Sums over ranks.
+        embedded: Clips of this rank.
+        mine: Their numbers.
+        count: Number of all clips.
+    """
+    x = embedded.x
+    own_length = torch.tensor(x.size(1), device=x.device)
+    longest = int(cast(Tensor, runner.all_reduce(own_length, reduce_op="max")))
+    # Not every way between processes can add numbers of 16 bits.
+    wide = torch.promote_types(x.dtype, torch.float32)
+    whole = torch.zeros(count, longest, *x.shape[2:], dtype=wide, device=x.device)
+    lengths = torch.zeros(count, dtype=torch.long, device=x.device)
+    mine = mine.to(x.device)
+    whole[mine, : x.size(1)] = embedded.zero_padded.to(wide)
+    lengths[mine] = embedded.full_lengths
+    whole, lengths = (_sum_over_ranks(runner, values) for values in (whole, lengths))
+    is_padded = bool((lengths < longest).any())
+    return EmbeddedClips(whole.to(x.dtype), lengths if is_padded else None)
 
 
 @contextmanager

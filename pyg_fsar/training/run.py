@@ -21,10 +21,10 @@ from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_on
 from pyg_fsar.training.fit import fit
 from pyg_fsar.training.model_options import ModelOptions
 from pyg_fsar.training.options import TrainingOptions
-from pyg_fsar.training.report import draw_pictures
+from pyg_fsar.training.report import draw_pictures, format_table, result_row
 from pyg_fsar.visualization.style import new_figure
 
-__all__ = ["channels_of", "default_loggers", "launch", "run"]
+__all__ = ["channels_of", "default_loggers", "launch", "run", "run_and_tell"]
 
 
 def launch(options: TrainingOptions) -> Fabric:
@@ -126,4 +126,46 @@ def run(
     if pictures and fabric.is_global_zero:
         draw_pictures(few_shot, test_data, training, folder, drawn_data)
     fabric.barrier()
+    return result
+
+
+def run_and_tell(
+    fabric: Fabric,
+    train_data: Any,
+    val_data: Any,
+    test_data: Any,
+    training: TrainingOptions,
+    model: ModelOptions,
+    folder: str | Path,
+    data: str,
+    exemplars: Sequence[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> EvaluationResult:
+    """As :func:`run`, and print the result as a table, which also goes to ``results.md``.
+
+    Args:
+        fabric: A launched Fabric.
+        train_data: Training clips with random transforms.
+        val_data: Validation clips with deterministic transforms.
+        test_data: Test clips with deterministic transforms.
+        training: How to train and test.
+        model: What to train.
+        folder: Where results go.
+        data: What the data is, in words.
+        exemplars: As for :func:`run`.
+        settings: As for :func:`run`; ``data`` is one of them.
+    """
+    sizes = (len(clips) for clips in (train_data, val_data, test_data))
+    fabric.print("{}: {} training, {} validation, {} test clips".format(data, *sizes))
+    result = run(
+        fabric, train_data, val_data, test_data, training, model, folder, exemplars,
+        {"data": data, **(settings or {})},
+    )  # fmt: skip
+    one_shot = exemplars is not None
+    ways = "one-shot" if one_shot else f"{training.n_way}-way {training.k_shot}-shot"
+    method = f"{model.backbone}, {model.matcher}, {model.spatial_name}, {ways}, {data}"
+    table = format_table([result_row(method, result, "queries" if one_shot else "episodes")])
+    if fabric.is_global_zero:
+        Path(folder, "results.md").write_text(table + "\n")
+    fabric.print(f"\n{table}\n\nEverything is in {folder}")
     return result

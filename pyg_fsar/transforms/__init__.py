@@ -25,6 +25,7 @@ from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.retrack_bodies import RetrackBodies
+from pyg_fsar.transforms.scale_by_extent import ScaleByExtent
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.select_bodies import SelectBodies
 from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
@@ -52,6 +53,7 @@ __all__ = [
     "ResampleByMotion",
     "ResampleFrames",
     "RetrackBodies",
+    "ScaleByExtent",
     "ScaleByTorso",
     "SelectBodies",
     "UniformSampleFrames",

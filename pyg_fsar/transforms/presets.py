@@ -16,29 +16,44 @@ from pyg_fsar.transforms.random_shear import RandomShear
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
+from pyg_fsar.transforms.scale_by_extent import ScaleByExtent
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
 
 __all__ = ["clip_transform", "motion_transform", "pyskl_transform"]
 
 
-def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> BaseTransform:
-    """The usual preparation of 3D clips.
+def clip_transform(
+    num_frames: int, train: bool, motion_only: bool = False, dims: int = 3
+) -> BaseTransform:
+    """The usual preparation of clips.
 
     A clip is centred on its first frame, turned to face the camera and scaled by the torso, so
     that place, view and body size do not matter. In training, frames are drawn at random from
     equal segments and bodies turned, sheared and stretched a little.
+
+    A 2D clip cannot be turned to face the camera, and pictures often show only a part of the body:
+    it is centred and scaled by the extent of the pose, in pixels or relative to the picture, and
+    rotated in its plane. Scores stay as they are.
 
     Args:
         num_frames: Number of frames of every clip.
         train: Add what is random.
         motion_only: Subtract each clip's mean pose, see
             :class:`~pyg_fsar.transforms.RemoveMeanPose`.
+        dims: Coordinates of a joint, 2 or 3, as :attr:`pyg_fsar.Skeleton.dims` of the clips.
+
+    Raises:
+        ValueError: If ``dims`` is another number.
     """
+    if dims not in (2, 3):
+        raise ValueError(f"dims must be 2 or 3, got {dims}")
     mode = "random_segments" if train else "uniform"
-    steps = [ResampleFrames(num_frames, mode), CenterOnJoint(), AlignView(), ScaleByTorso()]
+    steps = [ResampleFrames(num_frames, mode), CenterOnJoint()]
+    steps += [AlignView(), ScaleByTorso()] if dims == 3 else [ScaleByExtent()]
     if train:
-        steps += [RandomRotate((10, 15, 10)), RandomScale((0.85, 1.15)), RandomShear(0.1)]
+        rotation = RandomRotate((10, 15, 10) if dims == 3 else 10)
+        steps += [rotation, RandomScale((0.85, 1.15)), RandomShear(0.1)]
     if motion_only:
         steps.append(RemoveMeanPose())
     return Compose(steps)

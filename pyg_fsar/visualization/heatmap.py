@@ -16,7 +16,7 @@ from pyg_fsar.visualization.style import new_figure, to_numpy
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_joint_similarity"]
+__all__ = ["plot_joint_similarity", "plot_similarity_maps"]
 
 
 def plot_joint_similarity(
@@ -49,18 +49,50 @@ def plot_joint_similarity(
     """
     layout = Skeleton.get(skeleton)
     panels = dict(x) if isinstance(x, Mapping) else {"": x}
-    if not panels:
-        raise ValueError("there is no panel to draw: the mapping is empty")
     maps = {
         name: _similarity(torch.as_tensor(value), layout, name) for name, value in panels.items()
     }
-    low, high = limits or (min(float(values.min()) for values in maps.values()), 1.0)
+    return plot_similarity_maps(maps, layout, title=title, limits=limits)
+
+
+def plot_similarity_maps(
+    maps: Mapping[str, Tensor | np.ndarray],
+    skeleton: str | Skeleton = "ntu25",
+    *,
+    title: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    r"""Heatmaps of similarities between joints that are known already, see
+    :func:`plot_joint_similarity`.
+
+    Args:
+        maps: At least one map of similarities, by the title of its panel.
+        skeleton: Layout of the joints.
+        title: Title of the figure.
+        limits: As for :func:`plot_joint_similarity`.
+
+    Shapes:
+        - **maps:** ``[V, V]`` each
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there is no map, or it does not fit the layout.
+    """
+    layout = Skeleton.get(skeleton)
+    if not maps:
+        raise ValueError("there is no panel to draw: the mapping is empty")
+    shape = (layout.num_joints, layout.num_joints)
+    arrays = {name: to_numpy(values) for name, values in maps.items()}
+    for name, values in arrays.items():
+        if values.shape != shape:
+            raise ValueError(f"map '{name}' must be {shape} for {layout.name}, got {values.shape}")
+    low, high = limits or (min(float(values.min()) for values in arrays.values()), 1.0)
 
     side, label = max(2.4, 0.145 * layout.num_joints), 1.1
-    figure = new_figure(side * len(maps) + label + 0.9, side + label + 0.4, layout="compressed")
-    all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
+    figure = new_figure(side * len(arrays) + label + 0.9, side + label + 0.4, layout="compressed")
+    all_axes = figure.subplots(1, len(arrays), squeeze=False)[0]
     names = [name.replace("_", " ") for name in layout.joints]
-    for ax, (name, values) in zip(all_axes, maps.items(), strict=True):
+    for ax, (name, values) in zip(all_axes, arrays.items(), strict=True):
         image = ax.imshow(values, vmin=low, vmax=high, cmap="viridis", interpolation="nearest")
         ax.set_title(name)
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)

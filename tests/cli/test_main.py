@@ -19,6 +19,7 @@ from pyg_fsar.testing import write_sample_clip, write_sample_folder
 SMALL = {
     "train": ["--epochs", "1", "--train-episodes", "2", "--val-episodes", "2", "--num-frames", "8"],
     "evaluate": ["--episodes", "2"],
+    "reproduce": ["--set", "train_episodes=2", "n_query=2", "num_frames=4", "test_episodes=2"],
 }
 
 

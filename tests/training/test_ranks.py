@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.utils.data import Subset
 
 from pyg_fsar.loader import EpisodeSampler
-from pyg_fsar.training import evaluate
+from pyg_fsar.training import embed_dataset, evaluate
 
 FOLDER = Path(__file__).parent
 
@@ -92,3 +93,20 @@ def test_evaluation_does_not_depend_on_ranks(ranks, script, double_fabric, new_m
             accuracies, losses = rank["evaluations"][name]
             assert torch.equal(accuracies, result.accuracies), name
             torch.testing.assert_close(losses, result.losses, msg=name)
+
+
+def test_every_rank_encodes_its_share(ranks, motions):
+    count = len(motions(2))
+    for validation in zip(*(rank["validated"] for rank in ranks), strict=True):
+        shares = [len(numbers) for numbers in validation]
+        assert max(shares) - min(shares) <= 1
+        assert sorted(number for numbers in validation for number in numbers) == [*range(count)]
+    assert len(ranks[0]["validated"]) == 2  # epochs
+
+
+def test_a_rank_without_a_share_gets_the_whole(ranks, motions, new_model):
+    model = new_model().double()
+    model.load_state_dict(ranks[0]["weights"])
+    alone = embed_dataset(model, Subset(motions(2), [3])).x
+    for rank in ranks:
+        torch.testing.assert_close(rank["one clip"], alone)

@@ -7,10 +7,11 @@ import torch
 from conftest import make_model, make_motions, make_options
 from lightning_fabric import Fabric
 from torch.nn import Identity
+from torch.utils.data import Subset
 
 from pyg_fsar import FewShotModel
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.training import evaluate, evaluate_one_shot, fit
+from pyg_fsar.training import embed_dataset, evaluate, evaluate_one_shot, fit
 
 
 class Snapshots(list):
@@ -29,6 +30,9 @@ class Recording:
 
     def __init__(self, dataset):
         self.dataset, self.labels, self.episodes = dataset, dataset.labels, []
+
+    def __len__(self):
+        return len(self.dataset)
 
     def __getitems__(self, numbers):
         self.episodes.append(list(numbers))
@@ -50,17 +54,18 @@ def evaluations(fabric, model):
 
 def train(fabric, folder, accumulate):
     """Without dropout, whose random numbers differ between ranks."""
-    train_data = Recording(make_motions(1))
+    train_data, val_data = Recording(make_motions(1)), Recording(make_motions(2))
     model = make_model(dropout=0.0)
     snapshots = Snapshots(model)
     options = make_options(
         epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true"
     )
-    history = fit(fabric, model, train_data, make_motions(2), options, folder, loggers=[snapshots])
+    history = fit(fabric, model, train_data, val_data, options, folder, loggers=[snapshots])
     return model, {
         "snapshots": list(snapshots),
         "history": history,
         "episodes": train_data.episodes,
+        "validated": val_data.episodes,
     }
 
 
@@ -74,4 +79,5 @@ if __name__ == "__main__":
         name: (result.accuracies, result.losses)
         for name, result in evaluations(fabric, model).items()
     }
+    seen["one clip"] = embed_dataset(model, Subset(make_motions(2), [3]), fabric=fabric).x
     torch.save(seen, folder / f"{fabric.global_rank}.pt")

@@ -7,6 +7,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import FakeSkeletonDataset
 from pyg_fsar.saving import decode, encode
 from pyg_fsar.transforms import (
+    MapJoints,
     PreNormalize2D,
     PreNormalize3D,
     UniformSampleFrames,
@@ -51,3 +52,27 @@ def test_pyskl_transform():
         assert torch.equal(again(given).x, transform(given).x)
     with pytest.raises(ValueError, match="give their aspect"):
         pyskl_transform(score=False)
+
+
+def test_clip_transform_of_pictures():
+    clip = FakeSkeletonDataset(num_classes=4, clips_per_class=1, lost_joints=0)[0]
+    clip = MapJoints("openpose18")(clip)
+    score = torch.rand(*clip.bodies.shape[:3], 1)
+    bodies = torch.cat([clip.bodies[..., :2], score], dim=-1)
+    clip = SkeletonSequence.from_bodies(bodies, skeleton="openpose18")
+    prepare = clip_transform(12, train=False, dims=2)
+    prepared = prepare(clip)
+    assert prepared.bodies.shape == (1, 12, 18, 3)
+    # Place in the picture and its unit do not matter, and scores stay.
+    moved = clip.with_bodies(clip.bodies * torch.tensor([640, 640, 1]) + torch.tensor([9, -8, 0]))
+    torch.testing.assert_close(prepare(moved).bodies, prepared.bodies, rtol=1e-3, atol=1e-3)
+    assert set(prepared.bodies[..., 2].flatten().tolist()) <= set(score.flatten().tolist())
+
+    augment = clip_transform(12, train=True, motion_only=True, dims=2)
+    assert augment(clip).bodies.shape == prepared.bodies.shape
+    assert not torch.equal(augment(clip).bodies, augment(clip).bodies)
+
+
+def test_number_of_coordinates():
+    with pytest.raises(ValueError, match="dims must be 2 or 3, got 4"):
+        clip_transform(12, train=True, dims=4)

@@ -35,6 +35,7 @@ MOVING = [
     transforms.CenterOnJoint(mode="frame"),
     transforms.AlignView(),
     transforms.ScaleByTorso(),
+    transforms.ScaleByExtent(),
     transforms.RandomRotate(90),
     transforms.RandomRotate((20, 30, 40)),
     transforms.RandomScale((0.5, 2)),
