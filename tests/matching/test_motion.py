@@ -104,7 +104,9 @@ def test_alignment_follows_the_gate_of_mirror_images(rival: bool) -> None:
     embedded = EmbeddedClips(support, y=torch.arange(2))
     options = matcher.alignment_options(embedded, 0)
     assert options == {"mirror": not rival}
-    alignment, _ = align_with_class(matcher, embedded, query[0], 0)
+    aligned = align_with_class(matcher, embedded, query[0], 0)
+    assert aligned.mirrored == (not rival)
+    alignment = aligned.alignment
     distances = matcher.distances(support, torch.arange(2), query)
     torch.testing.assert_close(alignment.distance, distances[0, 0])
     assert (alignment.distance < 1e-6) == (not rival)

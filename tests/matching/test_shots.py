@@ -161,7 +161,7 @@ def test_joint_shrinkage_weighs_the_joints_of_each_class(cost, shots):
     assert leaf.grad.isfinite().all() and leaf.grad.any()
     assert "joint_shrinkage=0.4" in repr(matcher)
     embedded = EmbeddedClips(support, y=y)
-    alignment, _ = align_with_class(matcher, embedded, query[0], 1)
+    alignment = align_with_class(matcher, embedded, query[0], 1).alignment
     if shots != "average":  # of which there is no single alignment
         distances = matcher.distances(support, y, query)
         torch.testing.assert_close(alignment.distance, distances[0, 1])
