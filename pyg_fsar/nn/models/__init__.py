@@ -7,6 +7,7 @@ from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.ctr_gcn import CTRGCN, CTRGCNBlock
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, block_plan, make_norm
 from pyg_fsar.nn.models.frame_encoder import FrameEncoder
+from pyg_fsar.nn.models.motion_encoder import MotionEncoder
 from pyg_fsar.nn.models.motion_features import MotionFeatures
 from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
 from pyg_fsar.nn.models.multi_scale import MultiScaleBlock, MultiScaleEncoder
@@ -30,6 +31,7 @@ __all__ = [
     "CTRGCNBlock",
     "FrameEncoder",
     "MSG3DStage",
+    "MotionEncoder",
     "MotionFeatures",
     "MultiScaleBlock",
     "MultiScaleEncoder",
