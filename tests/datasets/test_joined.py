@@ -14,9 +14,7 @@ def part(labels, seed=0, skeleton="body15", names=("wave", "kick", "jump"), tran
     joints = {"body15": 15, "ntu25": 25}[skeleton]
     rng = np.random.default_rng(seed)
     clips = [rng.normal(size=(1, 4, joints, 3)) for _ in labels]
-    return SkeletonArrays(
-        clips, labels, skeleton=skeleton, class_names=names, transform=transform
-    )
+    return SkeletonArrays(clips, labels, skeleton=skeleton, class_names=names, transform=transform)
 
 
 def test_classes_are_known_by_dataset_and_label() -> None:

@@ -54,8 +54,9 @@ def train(fabric, folder, accumulate):
     model = make_model(dropout=0.0)
     snapshots = Snapshots(model)
     options = make_options(
-        epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true"
-    )
+        epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true",
+        classification=0.5, contrast=0.5,
+    )  # fmt: skip
     history = fit(fabric, model, train_data, make_motions(2), options, folder, loggers=[snapshots])
     return model, {
         "snapshots": list(snapshots),
