@@ -14,7 +14,6 @@ from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
-from pyg_fsar.cli.models import save_model
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.training import (
     ModelOptions,
@@ -28,6 +27,7 @@ from pyg_fsar.training import (
     launch,
 )
 from pyg_fsar.transforms import AlignView, MapJoints, RandomRotate
+from pyg_fsar.weights import save_model
 
 __all__ = ["TRAIN"]
 

@@ -31,7 +31,8 @@ class Recording:
         self.dataset, self.labels, self.episodes = dataset, dataset.labels, []
 
     def __getitems__(self, numbers):
-        self.episodes.append(list(numbers))
+        if len(numbers) > 1:  # the head is made for one clip
+            self.episodes.append(list(numbers))
         return self.dataset.gather(numbers)
 
 
