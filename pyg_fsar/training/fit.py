@@ -225,10 +225,8 @@ def _run_epoch(
     loss, train_accuracy = _train_epoch(fabric, trained, optimizer, loader, pull, options, epoch)
     seconds = time.perf_counter() - start
     try:
-        result = evaluate(
-            model, val_data, options.n_way, options.k_shot, options.n_query, options.val_episodes,
-            seed=options.eval_seed, fabric=fabric,
-        )  # fmt: skip
+        protocol = options.test_protocol() | {"num_episodes": options.val_episodes, "runs": 1}
+        result = evaluate(model, val_data, **protocol, fabric=fabric)
     except FloatingPointError as error:
         _refuse_nan(math.nan, f"the validation loss became nan after epoch {epoch} ({error})")
         raise

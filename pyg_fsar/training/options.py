@@ -146,6 +146,9 @@ class TrainingOptions(Options):
     n_way: int = option(5, "classes of an episode", at_least=2)
     k_shot: int = option(1, "support clips per class", at_least=1)
     n_query: int = option(10, "query clips per class", at_least=1)
+    eval_n_way: int | None = option(
+        None, "classes of validation and test episodes, if not those of training", at_least=2
+    )
     epochs: int = option(100, "most epochs to train", at_least=1)
     train_episodes: int = option(1000, "training episodes of an epoch", at_least=1)
     val_episodes: int = option(500, "validation episodes after an epoch", at_least=1)
@@ -237,7 +240,7 @@ class TrainingOptions(Options):
     def test_protocol(self) -> dict[str, Any]:
         """What :func:`~pyg_fsar.training.evaluate` takes by name for a test by these options."""
         return {
-            "n_way": self.n_way,
+            "n_way": self.eval_n_way or self.n_way,
             "k_shot": self.k_shot,
             "n_query": self.n_query,
             "num_episodes": self.test_episodes,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
+from torch import Tensor
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
@@ -42,18 +45,21 @@ class RandomBoneLengths(BaseTransform):
         bones = bone_vectors(old, present(clip), layout.parents)
         moved = bones * growth.unsqueeze(-1).to(bones)
         # Each joint moves by the sum over the bones between it and the root.
-        shift = torch.zeros_like(old)
-        for joint in range(layout.num_joints):
-            for ancestor in _way_to_root(joint, layout.parents):
-                shift[:, :, joint] += moved[:, :, ancestor]
+        shift = torch.einsum("vw, mtwd -> mtvd", _ways_to_root(layout.parents).to(moved), moved)
         return move_joints(clip, old + shift)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.strength})"
 
 
-def _way_to_root(joint: int, parents: tuple[int, ...]) -> list[int]:
-    way = [joint]
-    while parents[way[-1]] != way[-1]:
-        way.append(parents[way[-1]])
-    return way
+@lru_cache(maxsize=64)
+def _ways_to_root(parents: tuple[int, ...]) -> Tensor:
+    """Which joints, by columns, lie between each joint and the root, both included, ``[V, V]``."""
+    ways = torch.zeros(len(parents), len(parents), device="cpu")
+    for joint in range(len(parents)):
+        ancestor = joint
+        ways[joint, ancestor] = 1
+        while parents[ancestor] != ancestor:
+            ancestor = parents[ancestor]
+            ways[joint, ancestor] = 1
+    return ways
