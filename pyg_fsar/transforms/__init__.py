@@ -12,7 +12,7 @@ from pyg_fsar.transforms.joints_to_bones import JointsToBones
 from pyg_fsar.transforms.joints_to_motion import JointsToMotion
 from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.pair_norm import PairNorm
-from pyg_fsar.transforms.presets import clip_transform, motion_transform
+from pyg_fsar.transforms.presets import augmented, clip_transform, motion_transform
 from pyg_fsar.transforms.random_bone_lengths import RandomBoneLengths
 from pyg_fsar.transforms.random_jitter import RandomJitter
 from pyg_fsar.transforms.random_joint_loss import RandomJointLoss
@@ -58,6 +58,7 @@ __all__ = [
     "RetrackBodies",
     "ScaleByTorso",
     "SelectBodies",
+    "augmented",
     "clip_transform",
     "motion_transform",
 ]

@@ -12,12 +12,14 @@ from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.random_rotate import RandomRotate
 from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
+from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
+from pyg_fsar.transforms.random_time_warp import RandomTimeWarp
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 
-__all__ = ["clip_transform", "motion_transform"]
+__all__ = ["augmented", "clip_transform", "motion_transform"]
 
 
 def clip_transform(num_frames: int, train: bool, motion_only: bool = False) -> BaseTransform:
@@ -59,3 +61,13 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
         AlignView(turn_2d=True), ScaleByTorso(), AddDepth(),
         ResampleFrames(2 * num_frames, "linear"), ResampleByMotion(num_frames),
     ])  # fmt: skip
+
+
+def augmented(transform: BaseTransform) -> BaseTransform:
+    """A preparation of clips, after a random crop and change of speed: for going on to train a
+    model with the preparation that it has.
+
+    Args:
+        transform: The preparation, which takes clips of any length.
+    """
+    return Compose([RandomTemporalCrop(0.8), RandomTimeWarp(0.5), transform])
