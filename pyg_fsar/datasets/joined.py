@@ -60,7 +60,8 @@ class JoinedDatasets(Dataset):
             raise ValueError(f"dataset '{empty[0]}' has no clip; leave it out")
         self.datasets, self.mirrored = dict(datasets), mirrored
         self._parts = list(self.datasets.values())
-        labels, sources, names = [], [], []
+        labels, sources = [], []
+        names: list[str] = []
         for number, (name, data) in enumerate(self.datasets.items()):
             present, own = labels_of(data).unique(return_inverse=True)
             labels.append(own + len(names))

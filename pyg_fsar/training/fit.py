@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -387,7 +388,10 @@ def _resume(
         )
     rest = load_checkpoint(fabric, path, state)
     fabric.print(f"resuming {path} after epoch {len(rest['history']) - 1}")
-    for row in rest["history"]:
-        for logger in loggers:
-            logger.log_metrics(row, step=int(row["epoch"]))
+    with warnings.catch_warnings():
+        # Nothing is lost when a resumed run writes metrics.csv anew.
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        for row in rest["history"]:
+            for logger in loggers:
+                logger.log_metrics(row, step=int(row["epoch"]))
     return rest["history"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -120,10 +119,7 @@ def run(
         few_shot, described = model, {"start": checksum(start)}
     loggers = default_loggers(folder) if loggers is None else loggers
     settings = {**described, **(settings or {})}
-    with warnings.catch_warnings():
-        # Nothing is lost when a resumed run writes metrics.csv anew.
-        warnings.filterwarnings("ignore", message="Experiment logs directory")
-        fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)
+    fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)
     for logger in loggers:
         logger.finalize("success")
     if exemplars is None:
