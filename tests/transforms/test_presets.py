@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyg_fsar.datasets import FakeSkeletonDataset
-from pyg_fsar.transforms import clip_transform
+from pyg_fsar.transforms import augmented, clip_transform
 
 
 @pytest.mark.parametrize("motion_only", [False, True])
@@ -23,3 +23,14 @@ def test_clip_transform(motion_only):
     assert augment(clip).bodies.shape == prepared.bodies.shape
     assert not torch.equal(augment(clip).bodies, augment(clip).bodies)
     assert torch.equal(prepare(clip).bodies, prepared.bodies)
+
+
+def test_augmented_changes_time_alone_and_ends_with_the_preparation():
+    clip = FakeSkeletonDataset(num_classes=4, clips_per_class=1, lost_joints=0)[0]
+    prepare = clip_transform(12, train=False)
+    torch.manual_seed(0)
+    first, second = (augmented(prepare)(clip).bodies for _ in range(2))
+    assert first.shape == prepare(clip).bodies.shape
+    assert not torch.equal(first, second)
+    still = clip.with_bodies(clip.bodies[:, :1].expand(-1, 40, -1, -1))
+    torch.testing.assert_close(augmented(prepare)(still).bodies, prepare(still).bodies)
