@@ -4,9 +4,9 @@
     python examples/pretrain.py --utd DIR --kinder-gator DIR --hdm05 DIR --leave-out hdm05
     python examples/pretrain.py --utd DIR --kinder-gator DIR --hdm05 DIR --out runs/all
 
-Classes are known by (data set, class), and their mirror images are classes of their own. A batch
-has two clips of each of many classes, divided equally among the data sets: episodes with one
-example and one query, and clips that are classified and contrasted. Some classes of every data set
+Classes are known by (data set, class). A batch has two clips of each of many classes, divided
+equally among the data sets: episodes with one example and one query, and clips that are classified
+and contrasted, in which mirror images are classes of their own. Some classes of every data set
 are kept for validation, which chooses the epoch. ``--out`` receives the checkpoints, from which
 ``--resume`` goes on, and ``model``, which FewShotClassifier and ``pyg-fsar`` open.
 
@@ -141,9 +141,10 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--out", type=Path, default=Path("runs/pretrain"), help="folder for results"
     )
     TrainingOptions.add_arguments(
-        parser, n_way=24, n_query=1, eval_n_way=5, epochs=8, train_episodes=40, val_episodes=100,
+        parser, n_way=24, n_query=1, eval_n_way=5, epochs=5, train_episodes=50, val_episodes=100,
         test_episodes=500, test_runs=1, seed=0, optimizer="adamw", lr=3e-3, weight_decay=0.05,
         scheduler="cosine", warmup=1, clip_norm=5.0, patience=0, classification=1.0, contrast=1.0,
+        mirrored=True,
     )  # fmt: skip
     options = parser.parse_args(arguments)
     given = [name for name in SOURCES if getattr(options, name) is not None]
@@ -182,7 +183,7 @@ def split(data: dict[str, Clips], options: Namespace) -> tuple[JoinedDatasets, J
         train[name] = clips.of(classes[kept:], Compose([AUGMENTED, FINISHED]))
         if name != "generated" or len(data) == 1:  # generated motions say little about real ones
             val[name] = clips.of(classes[:kept], FINISHED)
-    return JoinedDatasets(train, mirrored=True), JoinedDatasets(val)
+    return JoinedDatasets(train), JoinedDatasets(val)
 
 
 def make_model(options: Namespace) -> FewShotModel:
@@ -250,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ValueError("nothing is left to train on; give the folder of another data set")
     train, val = split(data, options)
     fabric.print(
-        f"training on {len(train.class_names)} classes with mirror images, {len(train)} clips of "
+        f"training on {len(train.class_names)} classes, {len(train)} clips of "
         f"{', '.join(data)}; validation on {len(val.class_names)} classes"
     )
     model = make_model(options)

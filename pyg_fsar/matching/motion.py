@@ -23,7 +23,7 @@ __all__ = ["MotionMatcher"]
 STILL = 1e-8
 # Chosen, as all constants here, on the data sets of the documentation's results.
 GAP = 0.3
-EMBEDDING = 0.2
+EMBEDDING = 0.1
 
 
 class MotionMatcher(DistanceMatcher):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -101,18 +101,47 @@ class PretrainingModel(nn.Module):
 
     Args:
         model: The few-shot model.
-        head: The head.
+        classes: Labels of the training classes.
+        num_features: Size of :func:`clip_vectors`.
+        mirrored: Count the mirror image of every clip as another clip, of a class of its own. The
+            matcher mirrors what is embedded already, so this is for encoders whose embedding of a
+            mirrored clip is the mirrored embedding, such as :class:`~pyg_fsar.nn.MotionEncoder`.
+        **options: Further arguments of :class:`ClipHead`.
+
+    Raises:
+        ValueError: If the matcher cannot mirror.
     """
 
-    def __init__(self, model: FewShotModel, head: ClipHead) -> None:
+    def __init__(
+        self,
+        model: FewShotModel,
+        classes: Tensor,
+        num_features: int,
+        mirrored: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        if mirrored and getattr(model.matcher, "skeleton", None) is None:
+            raise ValueError(
+                "mirrored needs a matcher that mirrors embedded clips, such as "
+                "MotionMatcher('body15'); join data sets with JoinedDatasets(..., mirrored=True)"
+            )
+        self.mirrored, self.num_labels = mirrored, int(classes.max()) + 1
+        if mirrored:
+            classes = torch.cat([classes, classes + self.num_labels])
+        self.model, self.head = model, ClipHead(num_features, classes, **options)
 
     def forward(self, episode: Episode) -> PretrainingOutput:
         """Output for the episode, and the losses of all its clips."""
         embedded = self.model.embed(episode)
         y = episode.classes[torch.cat([episode.support_y, episode.query_y])]
-        losses = self.head(clip_vectors(self.model, embedded), y)
+        vectors = clip_vectors(self.model, embedded)
+        if self.mirrored:
+            matcher: Any = self.model.matcher
+            images = embedded.with_x(matcher.mirrored(embedded.x))
+            vectors = torch.cat([vectors, clip_vectors(self.model, images)])
+            y = torch.cat([y, y + self.num_labels])
+        losses = self.head(vectors, y)
         return PretrainingOutput(self.model.match_episode(embedded, episode), *losses)
 
 

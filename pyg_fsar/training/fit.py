@@ -26,7 +26,7 @@ from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.metrics import accuracy
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
-from pyg_fsar.training.clip_losses import ClipHead, PretrainingModel, clip_vectors
+from pyg_fsar.training.clip_losses import PretrainingModel, clip_vectors
 from pyg_fsar.training.evaluation import evaluate
 from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import TrainingOptions, parse_assignments
@@ -118,7 +118,7 @@ def fit(
                 "the optimizer does not know the weights of the head for classification and "
                 "contrast; give a function that makes one of parameters"
             )
-        trained = PretrainingModel(model, _clip_head(model, train_data, options))
+        trained = _with_clip_head(model, train_data, options)
     made = _optimizer(fabric, trained, options) if optimizer is None else optimizer
     made = made if isinstance(made, Optimizer) else made(trained.parameters())
     scheduler = _scheduler(made, options)
@@ -161,16 +161,20 @@ def fit(
     return history
 
 
-def _clip_head(model: FewShotModel, train_data: Any, options: TrainingOptions) -> ClipHead:
-    """The head for the losses of clips, the same on all ranks."""
+def _with_clip_head(
+    model: FewShotModel, train_data: Any, options: TrainingOptions
+) -> PretrainingModel:
+    """The model with a head for the losses of clips, the same on all ranks."""
     with torch.random.fork_rng(devices=[]), evaluation_mode(model), torch.no_grad():
         torch.manual_seed(options.seed)
         embedded = model.embed(gather_clips(train_data, [0]))
-        return ClipHead(
-            clip_vectors(model, embedded).size(1),
+        return PretrainingModel(
+            model,
             labels_of(train_data),
-            0.1 if options.temperature is None else options.temperature,
-            options.learn_temperature,
+            clip_vectors(model, embedded).size(1),
+            options.mirrored,
+            temperature=0.1 if options.temperature is None else options.temperature,
+            learn_temperature=options.learn_temperature,
         )
 
 

@@ -197,6 +197,9 @@ class TrainingOptions(Options):
     )
     temperature: float | None = option(None, "temperature of these two; 0.1 if not given", above=0)
     learn_temperature: bool = option(False, "train the temperature, too")
+    mirrored: bool = option(
+        False, "in these two, mirror images of clips are further clips of further classes"
+    )
     anchor: float = option(
         0.0, "weight of the squared distance of the weights from those at the start", at_least=0
     )
@@ -219,10 +222,11 @@ class TrainingOptions(Options):
                 "nothing is trained without a loss; give episodic, classification or contrast a "
                 "weight above 0"
             )
-        if not self.has_clip_losses and (self.temperature is not None or self.learn_temperature):
+        given = self.temperature is not None or self.learn_temperature or self.mirrored
+        if given and not self.has_clip_losses:
             raise ValueError(
-                "temperature and learn_temperature have no effect without classification or "
-                "contrast; give one of these a weight"
+                "temperature, learn_temperature and mirrored have no effect without classification "
+                "or contrast; give one of these a weight"
             )
         if self.warmup and self.scheduler == "plateau":
             raise ValueError("warmup goes with the schedulers cosine and none, not with plateau")

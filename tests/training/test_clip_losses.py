@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from pyg_fsar import FewShotModel
 from pyg_fsar.data import EmbeddedClips, Episode
 from pyg_fsar.matching import MotionMatcher, build_matcher
+from pyg_fsar.nn import MotionEncoder
 from pyg_fsar.training import ClipHead, PretrainingModel, clip_vectors, fit, load_checkpoint
+from pyg_fsar.transforms import RandomMirror
 
 
 def test_equals_the_definitions() -> None:
@@ -68,14 +70,36 @@ def test_both_parts_see_one_embedding(new_model, motions) -> None:
     data = motions()
     episode = Episode.from_clips([data[0], data[6]], [data[1], data[7], data[8]])
     model = new_model(dropout=0.0).eval()
-    output = PretrainingModel(model, ClipHead(13 * 25, data.labels))
     vectors = clip_vectors(model, model.embed(episode))
-    output = PretrainingModel(model, ClipHead(vectors.size(1), data.labels))
+    output = PretrainingModel(model, data.labels, vectors.size(1))
     y = torch.tensor([0, 1, 0, 1, 1])
     found = output(episode)
     torch.testing.assert_close(found.episode.logits, model(episode).logits)
     torch.testing.assert_close(found.classification, output.head(vectors, y)[0])
     torch.testing.assert_close(found.contrast, output.head(vectors, y)[1])
+
+
+def test_mirror_images_are_clips_of_further_classes(motions) -> None:
+    torch.manual_seed(0)
+    clips = [clip.with_bodies(clip.bodies[:, :, :15]) for clip in motions()]
+    for clip in clips:
+        clip.skeleton = "body15"
+    model = FewShotModel(
+        MotionEncoder("body15", width=8), MotionMatcher("body15", learned=6)
+    ).eval()
+    labels = torch.tensor([int(clip.y) for clip in clips])
+    both = PretrainingModel(model, labels, 90, mirrored=True, temperature=0.5)
+    assert both.head.classes.tolist() == list(range(8))
+    support, query = [clips[0], clips[6]], [clips[1], clips[7]]
+    found = both(Episode.from_clips(support, query))
+    images = [RandomMirror(1.0)(clip) for clip in (*support, *query)]
+    vectors = [clip_vectors(model, model.embed(c)) for c in ([*support, *query], images)]
+    y = torch.tensor([0, 1, 0, 1, 4, 5, 4, 5])
+    expected = both.head(torch.cat(vectors), y)
+    torch.testing.assert_close(found.classification, expected[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.contrast, expected[1], atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"mirrored needs a matcher .*JoinedDatasets"):
+        PretrainingModel(FewShotModel(model.encoder, MotionMatcher()), labels, 90, mirrored=True)
 
 
 # within a run
