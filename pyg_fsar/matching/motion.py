@@ -93,6 +93,10 @@ class MotionMatcher(DistanceMatcher):
             if not least <= value < math.inf:  # nor NaN
                 raise ValueError(f"{name} must be {least} or more and finite, got {value}")
         self.skeleton = None if skeleton is None else Skeleton.get(skeleton)
+        if self.skeleton is not None and learned % self.skeleton.dims:
+            raise ValueError(
+                f"learned must be a multiple of {self.skeleton.dims} to be mirrored, got {learned}"
+            )
         self.profile = profile
         self.mirror_factor = mirror_factor
         self.mirror_gap = mirror_gap

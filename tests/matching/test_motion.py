@@ -153,3 +153,5 @@ def test_learned_channels_that_are_not_there() -> None:
         MotionMatcher(learned=6).distances(clips(2), torch.arange(2), clips(1))
     with pytest.raises(ValueError, match="learned must be 0 or more"):
         MotionMatcher(learned=-1)
+    with pytest.raises(ValueError, match="learned must be a multiple of 3 to be mirrored"):
+        MotionMatcher(LAYOUT, learned=4)
