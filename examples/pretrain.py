@@ -179,11 +179,17 @@ def split(data: dict[str, Clips], options: Namespace) -> tuple[JoinedDatasets, J
     for name, clips in data.items():
         classes = clips.labels.unique()
         classes = classes[torch.randperm(len(classes), generator=generator)]
-        kept = max(1, round(options.val_fraction * len(classes)))
+        kept = max(2, round(options.val_fraction * len(classes)))
         train[name] = clips.of(classes[kept:], Compose([AUGMENTED, FINISHED]))
         if name != "generated" or len(data) == 1:  # generated motions say little about real ones
             val[name] = clips.of(classes[:kept], FINISHED)
-    return JoinedDatasets(train), JoinedDatasets(val)
+    joined = JoinedDatasets(train), JoinedDatasets(val)
+    if len(joined[1].class_names) < options.eval_n_way:
+        raise ValueError(
+            f"--val-fraction {options.val_fraction} keeps {len(joined[1].class_names)} classes, "
+            f"fewer than --eval-n-way {options.eval_n_way}; give a larger fraction, or fewer ways"
+        )
+    return joined
 
 
 def make_model(options: Namespace) -> FewShotModel:

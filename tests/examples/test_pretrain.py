@@ -97,3 +97,9 @@ def test_wrong_arguments(script, capsys, arguments, message) -> None:
 def test_nothing_to_train_on(script) -> None:
     with pytest.raises(ValueError, match="nothing is left to train on"):
         script.main([*TINY, "--leave-out", "generated"])
+
+
+def test_too_few_classes_for_validation(script, tmp_path) -> None:
+    options = [*TINY, "--val-fraction", "0.1", "--eval-n-way", "5", "--out", str(tmp_path)]
+    with pytest.raises(ValueError, match=r"keeps 2 classes, fewer than --eval-n-way 5"):
+        script.main(options)
