@@ -27,7 +27,8 @@ class ClipHead(nn.Module):
         -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log
         \frac{\exp(z_i^\top z_p / \tau)}{\sum_{a \ne i} \exp(z_i^\top z_a / \tau)}
 
-    A clip that is the only one of its class does not count in it.
+    A clip that is the only one of its class does not count in it. Both are computed in the precision
+    of the weights, under autocast too.
 
     Args:
         num_features: Size of the vector of a clip.
@@ -66,11 +67,12 @@ class ClipHead(nn.Module):
 
     def forward(self, vectors: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Both losses of a batch."""
-        z, scale = F.normalize(vectors, dim=1), self.log_scale.exp()
-        logits = scale * z @ F.normalize(self.weight, dim=1).t()
         target = torch.searchsorted(self.classes, y)
-        classification = F.cross_entropy(logits, target, label_smoothing=self.smoothing)
-        return classification, _contrast(scale * z @ z.t(), y)
+        with torch.autocast(vectors.device.type, enabled=False):
+            z, scale = F.normalize(vectors.to(self.weight), dim=1), self.log_scale.exp()
+            logits = scale * z @ F.normalize(self.weight, dim=1).t()
+            classification = F.cross_entropy(logits, target, label_smoothing=self.smoothing)
+            return classification, _contrast(scale * z @ z.t(), y)
 
 
 def _contrast(similarity: Tensor, y: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch.utils.data import Subset
 
 from pyg_fsar.data import class_names_of, gather_clips, labels_of, sources_of
 from pyg_fsar.datasets import JoinedDatasets, SkeletonArrays
+from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.transforms import MapJoints, RandomJitter, RandomMirror
 
 
@@ -70,3 +71,10 @@ def test_nothing_to_join() -> None:
         JoinedDatasets({})
     with pytest.raises(ValueError, match="dataset 'b' has no clip"):
         JoinedDatasets({"a": part([0]), "b": []})
+
+
+def test_the_loader_balances_the_data_sets() -> None:
+    many, few = part([0, 0, 1, 1, 2, 2]), part([1, 1], seed=1)
+    joined = JoinedDatasets({"many": many, "few": few})
+    for episode in EpisodeLoader(joined, n_way=2, k_shot=1, n_query=1, num_episodes=20):
+        assert 3 in episode.classes and len(episode.classes) == 2

@@ -45,6 +45,15 @@ def test_extreme_batches_are_finite() -> None:
     assert head.log_scale.grad.isfinite()
 
 
+def test_autocast_changes_nothing() -> None:
+    torch.manual_seed(0)
+    head, z, y = ClipHead(8, torch.arange(3)), torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(z.bfloat16(), y)
+    for loss, expected in zip(found, head(z.bfloat16().float(), y), strict=True):
+        torch.testing.assert_close(loss, expected)
+
+
 def test_temperature() -> None:
     for learned in (True, False):
         head = ClipHead(3, torch.arange(2), 0.2, learn_temperature=learned)
