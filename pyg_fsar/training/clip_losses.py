@@ -27,8 +27,8 @@ class ClipHead(nn.Module):
         -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log
         \frac{\exp(z_i^\top z_p / \tau)}{\sum_{a \ne i} \exp(z_i^\top z_a / \tau)}
 
-    A clip that is the only one of its class does not count in it. Both are computed in the precision
-    of the weights, under autocast too.
+    A clip that is the only one of its class does not count in it. Both losses are computed in the
+    precision of the weights, under autocast too.
 
     Args:
         num_features: Size of the vector of a clip.
