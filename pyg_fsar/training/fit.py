@@ -98,8 +98,8 @@ def fit(
     Raises:
         FloatingPointError: If the loss is NaN or infinite; the last checkpoint stays as it was.
         FileExistsError: If the folder holds a run that is not to be resumed.
-        ValueError: If episodes do not divide among ranks and accumulation steps, or a resumed run
-            was started with other options.
+        ValueError: If episodes do not divide among ranks and accumulation steps, a resumed run was
+            started with other options, or an option does not fit the model.
         RuntimeError: If a checkpoint cannot be restored.
     """
     folder = Path(folder)
