@@ -141,7 +141,7 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--out", type=Path, default=Path("runs/pretrain"), help="folder for results"
     )
     TrainingOptions.add_arguments(
-        parser, n_way=24, n_query=1, eval_n_way=5, epochs=5, train_episodes=50, val_episodes=100,
+        parser, n_way=24, n_query=1, eval_n_way=5, epochs=5, train_episodes=50, val_episodes=400,
         test_episodes=500, test_runs=1, seed=0, optimizer="adamw", lr=3e-3, weight_decay=0.05,
         scheduler="cosine", warmup=1, clip_norm=5.0, patience=0, classification=1.0, contrast=1.0,
         mirrored=True,
