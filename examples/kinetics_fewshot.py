@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train, val, test = (load(options, split) for split in ("train", "val", "test"))
     run_and_tell(
         fabric, train, val, test, training, model, options.out, "Kinetics-skeleton",
+        f"{model.backbone}, {model.matcher}, {model.spatial_name}",
         settings={
             "num_frames": options.num_frames, "clips_per_class": options.clips_per_class,
         },

@@ -6,11 +6,14 @@ For example:
     python examples/ntu_fewshot.py --root DIR --subset T      # NTU-T, as Ma et al. (ECCV 2022)
     python examples/ntu_fewshot.py --root DIR --protocol one-shot
     python examples/ntu_fewshot.py --root DIR --subset S --devices 2 --precision bf16-mixed
+    python examples/ntu_fewshot.py --root DIR --subset T --pretrained runs/pretrain/model
 """
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+
+from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.datasets import NTURGBD, FakeSkeletonDataset, SkeletonDataset
 from pyg_fsar.training import (
@@ -21,6 +24,8 @@ from pyg_fsar.training import (
     run_and_tell,
     run_script,
 )
+from pyg_fsar.transforms import augmented
+from pyg_fsar.weights import load_model
 
 # A few minutes on two cores; with --root the defaults are those of the paper.
 DEMO = {
@@ -29,6 +34,15 @@ DEMO = {
     "val_episodes": 100,
     "test_episodes": 200,
     "test_runs": 5,
+}
+# What does not forget: a low rate that rises at first, and a pull to the pretrained weights.
+FINE_TUNING = {
+    "lr": 3e-4,
+    "scheduler": "cosine",
+    "warmup": 1,
+    "anchor": 0.01,
+    "classification": 1.0,
+    "contrast": 1.0,
 }
 
 
@@ -45,7 +59,13 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--missing", help="list of clips with missing skeletons, or 'download' to fetch it"
     )
     parser.add_argument("--num-frames", type=int, default=30, help="frames of every clip")
-    TrainingOptions.add_arguments(parser, **({} if has_root else DEMO))
+    parser.add_argument(
+        "--pretrained", type=Path, help="folder of a model to go on from, with its preparation"
+    )
+    usual = {} if has_root else DEMO
+    if parser.parse_known_args(arguments)[0].pretrained is not None:
+        usual = usual | FINE_TUNING
+    TrainingOptions.add_arguments(parser, **usual)
     ModelOptions.add_arguments(parser, **({} if has_root else {"blocks": 4}))
     options = parser.parse_args(arguments)
     if not has_root and (options.subset or options.missing or options.protocol == "one-shot"):
@@ -53,8 +73,11 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
     return options
 
 
-def load(options: Namespace, split: str) -> SkeletonDataset:
-    transform = clip_transform(options.num_frames, train=split == "train")
+def load(options: Namespace, split: str, prepare: BaseTransform | None) -> SkeletonDataset:
+    if prepare is None:
+        transform = clip_transform(options.num_frames, train=split == "train")
+    else:
+        transform = augmented(prepare) if split == "train" else prepare
     if options.root is None:
         return FakeSkeletonDataset("ntu25", split=split, transform=transform)
     return NTURGBD(
@@ -69,14 +92,22 @@ def load(options: Namespace, split: str) -> SkeletonDataset:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    training, model = (kind.from_arguments(options) for kind in (TrainingOptions, ModelOptions))
+    training = TrainingOptions.from_arguments(options)
+    prepare = None
+    if options.pretrained is None:
+        model = ModelOptions.from_arguments(options)
+        method = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
+    else:
+        ModelOptions.refuse_any(options, "the model is that of --pretrained")
+        model, prepare = load_model(options.pretrained)
+        method = f"{options.pretrained}, fine-tuned"
     fabric = launch(training)
     # One process makes the store before the others open it.
     with fabric.rank_zero_first():
-        train, val, test = (load(options, split) for split in ("train", "val", "test"))
+        train, val, test = (load(options, split, prepare) for split in ("train", "val", "test"))
     data = "GENERATED motions" if options.root is None else f"NTU RGB+D ({options.protocol})"
     run_and_tell(
-        fabric, train, val, test, training, model, options.out, data,
+        fabric, train, val, test, training, model, options.out, data, method,
         exemplars=list(test.exemplars.values()) if options.protocol == "one-shot" else None,
         settings={"subset": options.subset, "num_frames": options.num_frames},
     )  # fmt: skip

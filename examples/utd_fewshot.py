@@ -5,6 +5,11 @@
 trains once per seed and tests on the same episodes as the baselines, which compare frames without
 and with time warping: raw frames; frames that are centred, turned and scaled; and these less their
 mean pose, which is also the input of the trained model.
+
+    python examples/utd_fewshot.py --root DIR --pretrained FOLDER
+
+goes on from a model of ``examples/pretrain.py``, with its preparation of clips, and has it beside
+the fine-tuned ones; and beside it the model that comes with the package.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -16,7 +21,7 @@ import torch
 from torch.nn import Identity
 from torch_geometric.transforms import BaseTransform
 
-from pyg_fsar import FewShotModel
+from pyg_fsar import FewShotModel, load_pretrained
 from pyg_fsar.datasets import UTDMHAD
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.metrics import mean_confidence_interval
@@ -32,7 +37,11 @@ from pyg_fsar.training import (
     run,
     run_script,
 )
-from pyg_fsar.transforms import ResampleFrames
+from pyg_fsar.transforms import ResampleFrames, augmented
+from pyg_fsar.weights import load_model
+
+# What does not forget: a low rate that rises at first, and a pull to the pretrained weights.
+FINE_TUNING = {"lr": 3e-4, "warmup": 1, "anchor": 0.01, "classification": 1.0, "contrast": 1.0}
 
 
 def parse(arguments: Sequence[str] | None = None) -> Namespace:
@@ -43,9 +52,11 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each, instead of --seed"
     )
     parser.add_argument("--num-frames", type=int, default=30, help="frames of every clip")
-    TrainingOptions.add_arguments(
-        parser, epochs=10, train_episodes=20, val_episodes=300, test_runs=4, scheduler="cosine"
-    )
+    parser.add_argument("--pretrained", type=Path, help="folder of a model to go on from")
+    usual = {"epochs": 10, "train_episodes": 20, "val_episodes": 300, "test_runs": 4}
+    if parser.parse_known_args(arguments)[0].pretrained is not None:
+        usual = usual | FINE_TUNING
+    TrainingOptions.add_arguments(parser, **{"scheduler": "cosine"} | usual)
     # With 15 training classes, a larger model overfits.
     ModelOptions.add_arguments(parser, blocks=2, kernel_size=3, input_norm="channel")
     return parser.parse_args(arguments)
@@ -53,17 +64,21 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    training, model = (kind.from_arguments(options) for kind in (TrainingOptions, ModelOptions))
+    training = TrainingOptions.from_arguments(options)
+    if options.pretrained is None:
+        model, pretrained = ModelOptions.from_arguments(options), None
+    else:
+        ModelOptions.refuse_any(options, "the model is that of --pretrained")
+        pretrained = load_model(options.pretrained)
     fabric = launch(training)
 
     def load(split: str, transform: BaseTransform | None) -> UTDMHAD:
         return UTDMHAD(options.root, split=split, transform=transform)
 
     frames = options.num_frames
-    with fabric.rank_zero_first():
-        train = load("train", clip_transform(frames, train=True, motion_only=True))
     prepare = clip_transform(frames, train=False, motion_only=True)
-    val, test = load("val", prepare), load("test", prepare)
+    with fabric.rank_zero_first():
+        test = load("test", prepare)
     versions = {
         "raw frames": load("test", ResampleFrames(frames, "uniform")),
         "normalised frames": load("test", clip_transform(frames, train=False)),
@@ -77,11 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results[f"{name}, {version}"] = result
             fabric.print(f"{name}, {version}: {result}")
 
-    trained = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
+    if pretrained is None:
+        trained = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
+        randomly = clip_transform(frames, train=True, motion_only=True)
+    else:
+        trained, prepare = "fine-tuned", pretrained[1]
+        randomly, test = augmented(prepare), load("test", prepare)
+        for name, ready in {"shipped": load_pretrained()[0], "pretrained": pretrained[0]}.items():
+            results[name] = evaluate(ready, test, **training.test_protocol(), fabric=fabric)
+            fabric.print(f"{name}: {results[name]}")
+    train, val = load("train", randomly), load("val", prepare)
     for seed in options.seeds:
         fabric.print(f"seed {seed}")
+        start = model if pretrained is None else load_model(options.pretrained)[0]
         results[f"{trained}, seed {seed}"] = run(
-            fabric, train, val, test, replace(training, seed=seed), model,
+            fabric, train, val, test, replace(training, seed=seed), start,
             options.out / f"seed{seed}", settings={"num_frames": frames},
             drawn_data=versions["normalised frames"],
         )  # fmt: skip

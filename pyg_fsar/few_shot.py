@@ -95,7 +95,15 @@ class FewShotModel(PretrainedModule):
         Raises:
             ValueError: If the matcher cannot compare clips of different lengths, and these do.
         """
-        embedded = self.embed(episode)
+        return self.match_episode(self.embed(episode), episode)
+
+    def match_episode(self, embedded: EmbeddedClips, episode: Episode) -> EpisodeOutput:
+        """What :meth:`forward` says of an episode whose clips are embedded already.
+
+        Args:
+            embedded: What :meth:`embed` makes of the episode.
+            episode: The episode.
+        """
         num_support = episode.num_support
         support, query = embedded.split([num_support, len(embedded) - num_support])
         support = support.with_y(episode.support_y)

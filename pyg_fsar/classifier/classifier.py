@@ -31,7 +31,7 @@ from pyg_fsar.matching import missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.weights import load_pretrained
+from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
 
 __all__ = ["FewShotClassifier"]
 
@@ -51,7 +51,8 @@ class FewShotClassifier:
     Args:
         model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`; if
             not given, that of :func:`pyg_fsar.load_pretrained`, which takes clips of any layout
-            with the joints of a body, 3D or 2D.
+            with the joints of a body, 3D or 2D. A folder of :func:`pyg_fsar.weights.save_model`
+            has its preparation, which is then the transform if none is given.
         skeleton: Layout of clips that are arrays, or its registered name; that of the encoder if
             not given.
         transform: Prepares every clip like those that the model was trained on, for instance
@@ -88,7 +89,10 @@ class FewShotClassifier:
         batch_size: int = 64,
     ) -> None:
         if isinstance(model, str | Path):
-            model = FewShotModel.from_pretrained(model)
+            if transform is None and Path(model, PREPARATION).is_file():
+                model, transform = load_model(model)
+            else:
+                model = FewShotModel.from_pretrained(model)
         if not isinstance(model, FewShotModel | None):
             raise TypeError(
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "

@@ -14,12 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.models import CLASSIFIER, PREPARATION, load_model
+from pyg_fsar.cli.models import CLASSIFIER, load_model
 from pyg_fsar.datasets import SkeletonFolder, SkeletonStore
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.formats import read_clip, recognise
 from pyg_fsar.nn import describe_public
 from pyg_fsar.transforms import MapJoints
+from pyg_fsar.weights import PREPARATION
 
 __all__ = ["INFO"]
 

@@ -1,8 +1,4 @@
-"""Models as the subcommands take them from the command line and leave them in folders.
-
-A model is of use only with the preparation of clips that it was trained with, so a folder holds
-both, and ``preparation.json`` has the checksums of all.
-"""
+"""Models as the subcommands take them from the command line."""
 
 from __future__ import annotations
 
@@ -17,33 +13,22 @@ from pyg_fsar.classifier import FewShotClassifier
 from pyg_fsar.cli.folders import open_folder
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.saving import (
-    decode,
-    encode,
-    pack_manifest,
-    read_manifest,
-    read_snapshot,
-    write_files,
-)
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms import MapJoints
 from pyg_fsar.weights import PRETRAINED, load_pretrained
+from pyg_fsar.weights import load_model as load_folder
 
 __all__ = [
     "CLASSIFIER",
-    "PREPARATION",
     "add_model_argument",
     "fitted_classifier",
     "layout_of",
     "load_model",
-    "save_model",
     "saved_classifier",
 ]
 
-PREPARATION = "preparation.json"
 # What tells a folder of FewShotClassifier.save.
 CLASSIFIER = "classifier.json"
-MODEL = ("config.json", "model.safetensors")
 
 
 def add_model_argument(parser: ArgumentParser) -> None:
@@ -52,19 +37,6 @@ def add_model_argument(parser: ArgumentParser) -> None:
         "--model",
         help=f"{', '.join(PRETRAINED)}, or a folder that `pyg-fsar train` made (default: body15)",
     )
-
-
-def save_model(folder: Path, model: FewShotModel, transform: BaseTransform) -> None:
-    """Write a model and the preparation of its clips; all of it takes effect at once.
-
-    Args:
-        folder: Where to; made if it is missing.
-        model: The model.
-        transform: The preparation, of transforms that can be saved as data.
-    """
-    files = model.pretrained_files()
-    content = pack_manifest({"transform": encode(transform)}, files)
-    write_files(folder, {**files, PREPARATION: content})
 
 
 def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
@@ -87,27 +59,7 @@ def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
             f"there is no model '{name}'; give {', '.join(PRETRAINED)}, or a folder that "
             "`pyg-fsar train` made"
         )
-    try:
-        snapshot = read_snapshot(folder, PREPARATION, MODEL)
-    except FileNotFoundError as error:
-        nested = folder / "model" / PREPARATION
-        cure = f"give {nested.parent}" if nested.is_file() else "give one that it made"
-        raise FileNotFoundError(
-            f"{folder} is no folder of a model by `pyg-fsar train`: it has no "
-            f"{Path(error.filename).name}; {cure}"
-        ) from error
-    path = folder / PREPARATION
-    content, is_whole = read_manifest(snapshot.files[PREPARATION], path)
-    if not is_whole or snapshot.damaged or "transform" not in content:
-        raise ValueError(
-            f"{folder / (snapshot.damaged or PREPARATION)} is damaged, or of another run than the "
-            "files beside it; copy or train the model again"
-        )
-    transform = decode(content["transform"], f"the transform in {path}")
-    try:
-        return FewShotModel.from_pretrained(snapshot), transform
-    except RuntimeError as error:  # weights that do not fit
-        raise ValueError(str(error)) from error
+    return load_folder(folder)
 
 
 def layout_of(transform: Callable[..., Any] | None) -> Skeleton:

@@ -14,8 +14,9 @@ from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
-from pyg_fsar.cli.models import save_model
+from pyg_fsar.cli.models import layout_of, load_model
 from pyg_fsar.datasets import SkeletonFolder
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
@@ -27,22 +28,25 @@ from pyg_fsar.training import (
     fit,
     launch,
 )
-from pyg_fsar.transforms import MapJoints
+from pyg_fsar.transforms import MapJoints, augmented
+from pyg_fsar.weights import save_model
 
 __all__ = ["TRAIN"]
+
+# Options of the preparation of clips for a new model, and their defaults.
+PREPARED_BY = {"skeleton": "body15", "num_frames": 30, "motion_only": True}
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     add_folder_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument(
-        "--skeleton", default="body15", help="layout that the model sees (default: body15)"
+        "--pretrained", help="folder of a model to go on from, with its preparation of clips"
     )
+    parser.add_argument("--skeleton", help="layout that the model sees (default: body15)")
+    parser.add_argument("--num-frames", type=int, help="frames of every clip (default: 30)")
     parser.add_argument(
-        "--num-frames", type=int, default=30, help="frames of every clip (default: 30)"
-    )
-    parser.add_argument(
-        "--motion-only", action=BooleanOptionalAction, default=True,
+        "--motion-only", action=BooleanOptionalAction,
         help="subtract each clip's mean pose (default: yes)",
     )  # fmt: skip
     parser.add_argument(
@@ -57,23 +61,34 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
-    model_options = ModelOptions.from_arguments(options)
-    clips = open_folder(options.root, options, options.skeleton)
-    prepared: dict[bool, Compose] = {
-        train: clip_transform(options.num_frames, train, options.motion_only, clips.skeleton.dims)
-        for train in (True, False)
-    }
+    data = {name: getattr(options, name) for name in PREPARED_BY}
+    model: FewShotModel | None = None
+    if options.pretrained is None:
+        model_options = ModelOptions.from_arguments(options)
+        data = {name: PREPARED_BY[name] if data[name] is None else data[name] for name in data}
+        clips = open_folder(options.root, options, data["skeleton"])
+        mapping = [MapJoints(data["skeleton"])]
+        prepared = {
+            mode: clip_transform(data["num_frames"], mode, data["motion_only"], clips.skeleton.dims)
+            for mode in (True, False)
+        }
+    else:
+        ModelOptions.refuse_any(options, "the model is that of --pretrained")
+        if given := [name for name, value in data.items() if value is not None]:
+            raise ValueError(f"{given[0]} has no effect: --pretrained has its own preparation")
+        model, transform = load_model(options.pretrained)
+        if next(model.parameters(), None) is None:
+            raise ValueError(f"model '{options.pretrained}' has no weights that could be trained")
+        clips = open_folder(options.root, options, layout_of(transform))
+        steps = transform.transforms if isinstance(transform, Compose) else [transform]
+        mapping, prepared = [], {True: augmented(transform), False: Compose(steps)}
     train, val, names = _splits(options, training, clips, prepared)
     require_clips(clips, training.n_way, training.k_shot, training.n_query)
     fabric = launch(training)
     torch.manual_seed(training.seed)
-    model = build_model(model_options, clips.skeleton, channels_of(val))
-    settings = {
-        "names": names,
-        "skeleton": options.skeleton,
-        "num_frames": options.num_frames,
-        "motion_only": options.motion_only,
-    }
+    if model is None:
+        model = build_model(model_options, clips.skeleton, channels_of(val))
+    settings = {"names": names, "pretrained": options.pretrained, **data}
     loggers = default_loggers(options.out)
     history = fit(fabric, model, train, val, training, options.out, settings, loggers)
     best = evaluate(
@@ -82,8 +97,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     )  # fmt: skip
     folder = options.out / "model"
     if fabric.is_global_zero:
-        mapping = MapJoints(options.skeleton)
-        save_model(folder, model, Compose([mapping, *prepared[False].transforms]))
+        save_model(folder, model, Compose([*mapping, *prepared[False].transforms]))
     return {
         "model": str(folder),
         "epochs": len(history),
@@ -97,7 +111,7 @@ def _splits(
     options: Namespace,
     training: TrainingOptions,
     clips: SkeletonFolder,
-    prepared: dict[bool, Compose],
+    prepared: dict[bool, Any],
 ) -> tuple[Subset, Subset, list[str]]:
     """Clips of training and validation classes, and the names of the latter."""
     if not 0 < options.val_fraction < 1:
@@ -126,6 +140,7 @@ TRAIN = Command(
     (
         "pyg-fsar train my_clips/ --out runs/mine",
         "pyg-fsar train my_clips/ --out runs/dastm --matcher dastm --n-query 5 --epochs 20",
+        "pyg-fsar train my_clips/ --out runs/tuned --pretrained runs/mine/model --lr 1e-4",
     ),
     _add_arguments,
     _run,

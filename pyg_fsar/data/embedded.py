@@ -166,6 +166,13 @@ class EmbeddedClips:
         beyond = torch.arange(self.x.size(1), device=self.x.device) >= self.lengths[:, None]
         return self.x.masked_fill(beyond[:, :, None, None], 0)
 
+    @property
+    def time_mean(self) -> Tensor:
+        """Mean over the frames of each clip, ``[B, V, C']``."""
+        if self.lengths is None:
+            return self.x.mean(dim=1)
+        return self.zero_padded.sum(dim=1) / self.lengths[:, None, None]
+
     def with_y(self, y: Tensor | None) -> EmbeddedClips:
         """The same clips with other classes, or without any."""
         return replace(self, y=y)

@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 
 from pyg_fsar.data.sequence import SkeletonSequence
 
-__all__ = ["class_names_of", "gather_clips", "labels_of"]
+__all__ = ["class_names_of", "gather_clips", "labels_of", "sources_of"]
 
 
 def labels_of(dataset: Any) -> Tensor:
@@ -72,6 +72,19 @@ def gather_clips(dataset: Any, numbers: Iterable[int]) -> list[SkeletonSequence]
     if hasattr(dataset, "__getitems__"):
         return dataset.__getitems__(numbers)
     return [dataset[number] for number in numbers]
+
+
+def sources_of(dataset: Any) -> Tensor | None:
+    """Number of the dataset that each clip comes from, of those joined in one.
+
+    Args:
+        dataset: As for :func:`labels_of`; None comes out of one that has no ``sources``.
+    """
+    if isinstance(dataset, Subset):
+        sources = sources_of(dataset.dataset)
+        return None if sources is None else sources[torch.as_tensor(dataset.indices)]
+    sources = getattr(dataset, "sources", None)
+    return None if sources is None else torch.as_tensor(sources)
 
 
 def class_names_of(dataset: Any) -> Sequence[str]:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["bone_vectors", "motion_vectors", "present_joints"]
+from pyg_fsar.skeleton import Skeleton
+
+__all__ = ["bone_vectors", "mirror_vectors", "motion_vectors", "present_joints"]
 
 
 def present_joints(bodies: Tensor, centered_on: int | None = None) -> Tensor:
@@ -54,3 +56,18 @@ def motion_vectors(joints: Tensor, there: Tensor) -> Tensor:
     both = there[..., :-1, :] & there[..., 1:, :]
     motion = joints.diff(dim=-3).masked_fill(~both.unsqueeze(-1), 0)
     return torch.cat([motion, torch.zeros_like(joints[..., :1, :, :])], dim=-3)
+
+
+def mirror_vectors(x: Tensor, skeleton: Skeleton) -> Tensor:
+    """Vectors at joints as the mirror image has them: left and right swapped and x negated.
+
+    Args:
+        x: One or more vectors of ``skeleton.dims`` coordinates at each joint, one after the other.
+        skeleton: Layout of the joints.
+
+    Shapes:
+        - **x, output:** ``[..., V, C]``
+    """
+    sign = torch.ones(x.size(-1), dtype=x.dtype, device=x.device)
+    sign[:: skeleton.dims] = -1
+    return x[..., list(skeleton.mirror), :] * sign

@@ -4,6 +4,7 @@ from pyg_fsar.datasets.arrays import SkeletonArrays
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.datasets.fake import FakeSkeletonDataset
 from pyg_fsar.datasets.hdm05 import HDM05
+from pyg_fsar.datasets.joined import JoinedDatasets
 from pyg_fsar.datasets.kinder_gator import KinderGator
 from pyg_fsar.datasets.kinetics import KineticsSkeleton
 from pyg_fsar.datasets.ntu import NTURGBD
@@ -25,6 +26,7 @@ __all__ = [
     "NTU_CLASS_NAMES",
     "UTDMHAD",
     "FakeSkeletonDataset",
+    "JoinedDatasets",
     "KinderGator",
     "KineticsSkeleton",
     "PYSKLPickle",

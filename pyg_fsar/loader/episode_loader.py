@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pyg_fsar.data import Episode, SkeletonSequence, gather_clips, labels_of
+from pyg_fsar.data import Episode, SkeletonSequence, gather_clips, labels_of, sources_of
 from pyg_fsar.loader.episode_sampler import EpisodeSampler
 
 __all__ = ["EpisodeLoader"]
@@ -26,7 +26,8 @@ class EpisodeLoader(DataLoader):
     Args:
         dataset: A dataset of this package, or any sequence of labelled
             :class:`~pyg_fsar.data.SkeletonSequence`. If it has ``__getitems__``, an episode's
-            clips are read with one call.
+            clips are read with one call. If it tells the ``sources`` of its clips, as
+            :class:`~pyg_fsar.datasets.JoinedDatasets` does, they are balanced.
         n_way: Number of classes of an episode.
         k_shot: Number of support clips of a class.
         n_query: Number of query clips of a class.
@@ -67,8 +68,9 @@ class EpisodeLoader(DataLoader):
         **kwargs: Any,
     ) -> None:
         sampler = EpisodeSampler(
-            labels_of(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size
-        )
+            labels_of(dataset), n_way, k_shot, n_query, num_episodes, seed, rank, world_size,
+            sources_of(dataset),
+        )  # fmt: skip
         # Without its own generator, a loader draws from the global one at every iteration.
         kwargs.setdefault("generator", torch.Generator())
         super().__init__(

@@ -32,10 +32,14 @@ class EpisodeSampler(Sampler[list[int]]):
         rank: Number of this process.
         world_size: Number of processes. Where it does not divide ``num_episodes``, the first
             ranks yield one episode more than the others.
+        sources: Number of the dataset that each clip comes from. The classes of an episode are then
+            divided equally among datasets, in an order that changes from episode to episode where
+            they do not divide; what one has too few of, the others give. Without it every class is
+            as likely as any other.
 
     Raises:
-        ValueError: If an argument is out of range, there are fewer than ``n_way`` classes, or a
-            class has fewer than ``k_shot + n_query`` clips.
+        ValueError: If an argument is out of range, there are fewer than ``n_way`` classes, a class
+            has fewer than ``k_shot + n_query`` clips, or comes from two sources.
 
     Example:
         >>> sampler = EpisodeSampler([0, 0, 1, 1, 2, 2], 2, 1, 1, num_episodes=5, seed=0)
@@ -53,6 +57,7 @@ class EpisodeSampler(Sampler[list[int]]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        sources: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> None:
         sizes = {"n_way": n_way, "k_shot": k_shot, "n_query": n_query, "num_episodes": num_episodes}
         for name, size in sizes.items():
@@ -67,6 +72,7 @@ class EpisodeSampler(Sampler[list[int]]):
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self._clips_of_class = self._group(labels)
+        self._source_of_class = None if sources is None else self._sources_of_classes(sources)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose episodes the next iteration draws."""
@@ -85,13 +91,33 @@ class EpisodeSampler(Sampler[list[int]]):
         return range(self.rank, self.num_episodes, self.world_size)
 
     def _draw(self, rng: np.random.Generator) -> list[int]:
-        ways = rng.choice(len(self._clips_of_class), self.n_way, replace=False)
+        ways = self._draw_ways(rng)
         num_clips = self.k_shot + self.n_query
         clips = np.stack(
             [rng.choice(self._clips_of_class[way], num_clips, replace=False) for way in ways]
         )
         support, query = clips[:, : self.k_shot], clips[:, self.k_shot :]
         return [*support.ravel().tolist(), *query.ravel().tolist()]
+
+    def _draw_ways(self, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of the classes of an episode."""
+        if self._source_of_class is None:
+            return rng.choice(len(self._clips_of_class), self.n_way, replace=False)
+        # Each source deals out its classes in turn, in random order.
+        order = rng.permutation(len(self._clips_of_class))
+        rank = np.empty(len(order))
+        for turn, source in enumerate(rng.permutation(np.unique(self._source_of_class))):
+            own = self._source_of_class[order] == source
+            rank[own] = np.arange(own.sum()) + turn / (1 + len(order))
+        return order[np.argsort(rank)[: self.n_way]]
+
+    def _sources_of_classes(self, sources: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+        array = np.asarray(sources.cpu() if isinstance(sources, Tensor) else sources)
+        if array.shape != (num_clips := sum(map(len, self._clips_of_class)),):
+            raise ValueError(f"sources must be one number per clip, {num_clips}, got {array.shape}")
+        if any((array[clips] != array[clips[0]]).any() for clips in self._clips_of_class):
+            raise ValueError("sources must be the same for all clips of a class")
+        return np.array([array[clips[0]] for clips in self._clips_of_class])
 
     def _group(self, labels: Sequence[int] | np.ndarray | Tensor) -> list[np.ndarray]:
         array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)

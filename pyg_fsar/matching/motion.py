@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch_geometric.utils import scatter
 
-from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.data import EmbeddedClips, mirror_vectors
 from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
@@ -23,6 +23,7 @@ __all__ = ["MotionMatcher"]
 STILL = 1e-8
 # Chosen, as all constants here, on the data sets of the documentation's results.
 FACTOR, GAP = 1.2, 0.3
+EMBEDDING = 0.1
 
 
 class MotionMatcher(ReferenceMatcher):
@@ -32,12 +33,14 @@ class MotionMatcher(ReferenceMatcher):
 
     .. math::
         d = \frac{2}{T + T'} \mathrm{dtw}(C) + w \left(1 - \cos(p, p')\right)
+            + u \left(1 - \cos(e, e')\right)
 
     :math:`C` holds squared Euclidean distances between frames, each divided by the sum of its norm
     and the mean norm of the clip's frames: as in a cosine the direction counts, but frames with
     little movement, where direction is mostly noise, count less. The profile :math:`p` of a clip
     is, for every joint and channel, the square root of its root mean square over time: which joints
-    move how much, without order.
+    move how much, without order. The last term is for encoders that learn: :math:`e` is the mean
+    over time of their last ``learned`` channels, which :math:`C` and :math:`p` leave out.
 
     With a ``skeleton`` the query is also compared as its mirror image, left and right joints
     swapped and x negated, and the smaller of :math:`d` and ``mirror_factor`` times the distance of
@@ -47,7 +50,7 @@ class MotionMatcher(ReferenceMatcher):
     coordinates, as :class:`~pyg_fsar.nn.MotionFeatures` makes them.
 
     Distances are absolute: other queries have no effect, nor have other classes, except by mirror
-    images. There are no weights, unless ``learn_scale``.
+    images. There are no trained weights, unless ``learn_scale``.
 
     Args:
         skeleton: Layout of the joints for mirror images, or its registered name; None compares
@@ -55,6 +58,9 @@ class MotionMatcher(ReferenceMatcher):
         profile: Weight :math:`w` of the profile.
         mirror_factor: Factor by which a mirror image is farther, at least 1.
         mirror_gap: Distance to other classes that a class's mirror image needs to count.
+        learned: Number of learned channels of a joint, the last ones; vectors of ``skeleton.dims``
+            coordinates, too.
+        embedding: Weight :math:`u` of these; it has no effect without any.
         shots: How support clips make a class, a name of :data:`~pyg_fsar.matching.SHOTS`.
         scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
         learn_scale: As for :class:`~pyg_fsar.matching.DistanceMatcher`.
@@ -76,6 +82,8 @@ class MotionMatcher(ReferenceMatcher):
         profile: float = 1.5,
         mirror_factor: float = FACTOR,
         mirror_gap: float = GAP,
+        learned: int = 0,
+        embedding: float = EMBEDDING,
         shots: str = "nearest",
         scale: float = 1.0,
         learn_scale: bool = False,
@@ -85,6 +93,8 @@ class MotionMatcher(ReferenceMatcher):
             ("profile", profile, 0),
             ("mirror_factor", mirror_factor, 1),
             ("mirror_gap", mirror_gap, 0),
+            ("learned", learned, 0),
+            ("embedding", embedding, 0),
         ):
             if not least <= value < math.inf:  # nor NaN
                 raise ValueError(f"{name} must be {least} or more and finite, got {value}")
@@ -94,9 +104,15 @@ class MotionMatcher(ReferenceMatcher):
                 "skeleton="
             )
         self.skeleton = None if skeleton is None else Skeleton.get(skeleton)
+        if self.skeleton is not None and learned % self.skeleton.dims:
+            raise ValueError(
+                f"learned must be a multiple of {self.skeleton.dims} to be mirrored, got {learned}"
+            )
         self.profile = profile
         self.mirror_factor = mirror_factor
         self.mirror_gap = mirror_gap
+        self.learned = learned
+        self.embedding = embedding
         self.frames = Matcher(EuclideanCost(), DTW())
         self.profile_cost = CosineCost()
 
@@ -144,7 +160,7 @@ class MotionMatcher(ReferenceMatcher):
             pair = pair.with_x(query[None])
         distance = factor * self.pair_distances(pair, EmbeddedClips(reference[None]))[0, 0]
         course = self.frames.align(
-            *(_damped(EmbeddedClips(x[None])).x[0] for x in (query, reference))
+            *(_damped(self._moving(EmbeddedClips(x[None]))).x[0] for x in (query, reference))
         )
         share = 2 * factor / (len(query) + len(reference))
         return Alignment(course.cost, share * course.weights, distance.detach())
@@ -174,9 +190,7 @@ class MotionMatcher(ReferenceMatcher):
                 f"MotionMatcher mirrors vectors of {self.skeleton.dims} coordinates, but joints "
                 f"have {x.size(-1)} channels; use MotionFeatures as encoder, or skeleton=None"
             )
-        sign = torch.ones(x.size(-1), dtype=x.dtype, device=x.device)
-        sign[:: self.skeleton.dims] = -1
-        return x[..., list(self.skeleton.mirror), :] * sign
+        return mirror_vectors(x, self.skeleton)
 
     def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
         """Distances of all queries to all references, without mirror images.
@@ -184,13 +198,41 @@ class MotionMatcher(ReferenceMatcher):
         Shapes:
             - **output:** ``[Q, R]``
         """
+        learned = self._learned(query, references) if self.learned and self.embedding else 0
+        query, references = self._moving(query), self._moving(references)
         lengths = query.full_lengths[:, None], references.full_lengths
         ragged = query.lengths is not None or references.lengths is not None
         cost = self.frames.cost(_damped(query).x, _damped(references).x)
         course = self.frames.aligner(cost, lengths=lengths if ragged else None)
         course = course * 2 / (lengths[0] + lengths[1]).to(course)
         profiles = self.profile_cost(_profile(query), _profile(references))[..., 0, 0]
-        return course + self.profile * profiles
+        return course + self.profile * profiles + self.embedding * learned
+
+    def _moving(self, clips: EmbeddedClips) -> EmbeddedClips:
+        """Clips without the learned channels."""
+        if self.learned >= clips.x.size(-1):
+            raise ValueError(
+                f"MotionMatcher(learned={self.learned}) needs joints of more than {self.learned} "
+                f"channels, got {clips.x.size(-1)}; encode with MotionEncoder"
+            )
+        return clips.with_x(clips.x[..., : clips.x.size(-1) - self.learned])
+
+    def _learned(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
+        """Distances by the learned channels, ``[Q, R]``."""
+        means = (self.clip_vectors(clips)[:, None, None] for clips in (query, other))
+        return self.profile_cost(*means)[..., 0, 0]
+
+    def clip_vectors(self, clips: EmbeddedClips) -> Tensor:
+        """The learned channels of each clip, or all if none is learned, in the mean over time. The
+        losses beside the episodic one train them, see :class:`~pyg_fsar.training.ClipHead`.
+
+        Shapes:
+            - **output:** ``[B, V * C]``
+        """
+        # In at least single precision, as all distances here.
+        x = clips.x[..., -self.learned :]
+        x = x if x.dtype == torch.float64 else x.float()
+        return clips.with_x(x).time_mean.flatten(1)
 
     def _counts_mirrored(self, references: EmbeddedClips, n_way: int) -> Tensor:
         """Whether a reference's class is, mirrored, far from every other class, ``[R]``."""
@@ -206,7 +248,8 @@ class MotionMatcher(ReferenceMatcher):
         skeleton = None if self.skeleton is None else self.skeleton.name
         return (
             f"skeleton={skeleton!r}, profile={self.profile}, mirror_factor={self.mirror_factor}, "
-            f"mirror_gap={self.mirror_gap}, shots={self.shots!r}, "
+            f"mirror_gap={self.mirror_gap}, learned={self.learned}, embedding={self.embedding}, "
+            f"shots={self.shots!r}, "
             f"scale={self.scale if self.log_scale is None else 'learned'}"
         )
 

@@ -2,6 +2,12 @@
 
 from pyg_fsar.training.build import build_encoder, build_model, build_penalty
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
+from pyg_fsar.training.clip_losses import (
+    ClipHead,
+    PretrainingModel,
+    PretrainingOutput,
+    clip_vectors,
+)
 from pyg_fsar.training.evaluation import (
     EvaluationResult,
     embed_dataset,
@@ -20,15 +26,19 @@ from pyg_fsar.transforms import clip_transform
 __all__ = [
     "OPTIMIZERS",
     "SPATIAL",
+    "ClipHead",
     "EvaluationResult",
     "ModelOptions",
     "Options",
+    "PretrainingModel",
+    "PretrainingOutput",
     "TrainingOptions",
     "build_encoder",
     "build_model",
     "build_penalty",
     "channels_of",
     "clip_transform",
+    "clip_vectors",
     "default_loggers",
     "draw_pictures",
     "embed_dataset",

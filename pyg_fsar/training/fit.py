@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +18,15 @@ from lightning_fabric.loggers import Logger
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from pyg_fsar.data import Episode
+from pyg_fsar.data import Episode, gather_clips, labels_of
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.metrics import accuracy
+from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
+from pyg_fsar.training.clip_losses import PretrainingModel, clip_vectors
 from pyg_fsar.training.evaluation import evaluate
 from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import TrainingOptions, parse_assignments
@@ -33,20 +36,24 @@ __all__ = ["episode_loss", "fit"]
 
 
 def episode_loss(
-    model: torch.nn.Module, episode: Episode, penalty_weight: float = TrainingOptions.penalty_weight
+    model: torch.nn.Module,
+    episode: Episode,
+    penalty_weight: float = TrainingOptions.penalty_weight,
+    weight: float = TrainingOptions.episodic,
 ) -> tuple[Tensor, Tensor]:
     """Loss of Ma et al. (ECCV 2022) and accuracy of an episode.
 
     The loss is the mean negative log-likelihood of the queries over the softmax of their logits,
-    plus the weighted penalty.
+    times its weight, plus the weighted penalty.
 
     Args:
         model: A :class:`~pyg_fsar.FewShotModel`.
         episode: On the model's device.
         penalty_weight: Weight of the penalty.
+        weight: Weight of the log-likelihood.
     """
     logits, penalty = model(episode)
-    loss = F.cross_entropy(logits, episode.query_y) + penalty_weight * penalty
+    loss = weight * F.cross_entropy(logits, episode.query_y) + penalty_weight * penalty
     return loss, accuracy(logits.detach(), episode.query_y)
 
 
@@ -63,13 +70,18 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it has the weights of its best epoch by validation.
 
+    With ``options.classification`` or ``options.contrast`` the clips of an episode are also
+    classified among all training classes and contrasted with each other, see
+    :class:`~pyg_fsar.training.ClipHead`, whose weights only ``last.ckpt`` keeps.
+
     After every epoch ``last.ckpt`` holds all that is needed to go on, and ``best.ckpt`` the best
     model so far. Since every epoch seeds itself from ``options.seed`` and its number, a run that
     was interrupted and resumed gives the same losses as one that was not.
 
     Args:
         fabric: A launched Fabric.
-        model: The model; its weights decide nothing but the start.
+        model: The model; its weights decide nothing but the start, and with ``options.anchor``
+            what later ones are drawn to.
         train_data: Training clips, usually with random transforms.
         val_data: Validation clips of other classes, with deterministic transforms.
         options: Everything else.
@@ -77,7 +89,7 @@ def fit(
         settings: Plain values that describe the model; a run resumes only with the same ones.
         loggers: Loggers of Fabric, each of which receives one row per epoch.
         optimizer: An optimizer of the model's parameters, or a function that makes one of them, in
-            place of the one that ``options`` name.
+            place of the one that ``options`` name; a function if there is a head to train, too.
 
     Returns:
         One row per epoch: epoch, losses, accuracies (0 to 1), further measures of
@@ -86,8 +98,8 @@ def fit(
     Raises:
         FloatingPointError: If the loss is NaN or infinite; the last checkpoint stays as it was.
         FileExistsError: If the folder holds a run that is not to be resumed.
-        ValueError: If episodes do not divide among ranks and accumulation steps, or a resumed run
-            was started with other options.
+        ValueError: If episodes do not divide among ranks and accumulation steps, a resumed run was
+            started with other options, or an option does not fit the model.
         RuntimeError: If a checkpoint cannot be restored.
     """
     folder = Path(folder)
@@ -99,10 +111,18 @@ def fit(
         )
     folder.mkdir(parents=True, exist_ok=True)
     loader = _train_loader(fabric, train_data, options)
-    made = _optimizer(fabric, model, options) if optimizer is None else optimizer
-    made = made if isinstance(made, Optimizer) else made(model.parameters())
+    trained: torch.nn.Module = model
+    if options.has_clip_losses:
+        if isinstance(optimizer, Optimizer):
+            raise ValueError(
+                "the optimizer does not know the weights of the head for classification and "
+                "contrast; give a function that makes one of parameters"
+            )
+        trained = _with_clip_head(model, train_data, options)
+    made = _optimizer(fabric, trained, options) if optimizer is None else optimizer
+    made = made if isinstance(made, Optimizer) else made(trained.parameters())
     scheduler = _scheduler(made, options)
-    wrapped, wrapped_optimizer = fabric.setup(model, made)
+    wrapped, wrapped_optimizer = fabric.setup(trained, made)
 
     settings = {**(settings or {}), **_fixed_options(options)}
     state = {
@@ -111,6 +131,8 @@ def fit(
         "scheduler": scheduler,
         "precision": fabric.strategy.precision,  # the loss scale of 16-mixed
     }
+    if options.anchor:
+        state["start"] = {name: p.detach().clone() for name, p in model.named_parameters()}
     history: list[dict[str, float]] = []
     if options.resume and last.is_file():
         history = _resume(fabric, last, state, settings, loggers)
@@ -120,7 +142,10 @@ def fit(
     while not _finished(history, options):
         epoch = len(history)
         loader.set_epoch(epoch)
-        row = _run_epoch(fabric, wrapped, wrapped_optimizer, loader, val_data, options, epoch)
+        pull = _pull(model, state.get("start"), options.anchor)
+        row = _run_epoch(
+            fabric, wrapped, wrapped_optimizer, loader, pull, model, val_data, options, epoch
+        )
         improved = row["val_accuracy"] > max((r["val_accuracy"] for r in history), default=-1.0)
         history.append(row)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -130,10 +155,27 @@ def fit(
         for logger in loggers:
             logger.log_metrics(row, step=epoch)
         if improved:
-            save_checkpoint(fabric, best, {"model": wrapped, "settings": settings})
+            save_checkpoint(fabric, best, {"model": model, "settings": settings})
         save_checkpoint(fabric, last, {**state, "history": history, "settings": settings})
-    load_checkpoint(fabric, best, {"model": wrapped})
+    load_checkpoint(fabric, best, {"model": model})
     return history
+
+
+def _with_clip_head(
+    model: FewShotModel, train_data: Any, options: TrainingOptions
+) -> PretrainingModel:
+    """The model with a head for the losses of clips, the same on all ranks."""
+    with torch.random.fork_rng(devices=[]), evaluation_mode(model), torch.no_grad():
+        torch.manual_seed(options.seed)
+        embedded = model.embed(gather_clips(train_data, [0]))
+        return PretrainingModel(
+            model,
+            labels_of(train_data),
+            clip_vectors(model, embedded).size(1),
+            options.mirrored,
+            temperature=0.1 if options.temperature is None else options.temperature,
+            learn_temperature=options.learn_temperature,
+        )
 
 
 def _train_loader(fabric: Fabric, train_data: Any, options: TrainingOptions) -> EpisodeLoader:
@@ -151,20 +193,33 @@ def _train_loader(fabric: Fabric, train_data: Any, options: TrainingOptions) -> 
     )  # fmt: skip
 
 
-def _optimizer(fabric: Fabric, model: FewShotModel, options: TrainingOptions) -> Optimizer:
+def _optimizer(fabric: Fabric, model: torch.nn.Module, options: TrainingOptions) -> Optimizer:
     make = OPTIMIZERS[options.optimizer]
     arguments = parse_assignments(options.optimizer_options)
     if "fused" in inspect.signature(make).parameters:
         # Under 16-mixed, a fused step unscales gradients itself, so they could not be clipped.
         arguments["fused"] = getattr(fabric.strategy.precision, "scaler", None) is None
-    return make(model.parameters(), lr=options.lr, weight_decay=options.weight_decay, **arguments)
+    parameters: Any = model.parameters()
+    if options.encoder_lr is not None:
+        few_shot: Any = model.model if isinstance(model, PretrainingModel) else model
+        ours = list(few_shot.encoder.parameters())
+        others = [each for each in parameters if all(each is not own for own in ours)]
+        if not others or not ours:
+            raise ValueError(
+                "encoder_lr has no effect, since the model has no weights "
+                f"{'outside' if ours else 'in'} its encoder; leave it out and give lr"
+            )
+        parameters = [{"params": others}, {"params": ours, "lr": options.encoder_lr}]
+    return make(parameters, lr=options.lr, weight_decay=options.weight_decay, **arguments)
 
 
 def _run_epoch(
     fabric: Fabric,
-    model: Any,
+    trained: Any,
     optimizer: Any,
     loader: EpisodeLoader,
+    pull: Callable[[], Tensor | float],
+    model: FewShotModel,
     val_data: Any,
     options: TrainingOptions,
     epoch: int,
@@ -172,13 +227,11 @@ def _run_epoch(
     """Train and validate one epoch; return its log row."""
     start = time.perf_counter()
     torch.manual_seed(hash((options.seed, epoch, fabric.global_rank)))
-    loss, train_accuracy = _train_epoch(fabric, model, optimizer, loader, options, epoch)
+    loss, train_accuracy = _train_epoch(fabric, trained, optimizer, loader, pull, options, epoch)
     seconds = time.perf_counter() - start
     try:
-        result = evaluate(
-            model, val_data, options.n_way, options.k_shot, options.n_query, options.val_episodes,
-            seed=options.eval_seed, fabric=fabric,
-        )  # fmt: skip
+        protocol = options.test_protocol() | {"num_episodes": options.val_episodes, "runs": 1}
+        result = evaluate(model, val_data, **protocol, fabric=fabric)
     except FloatingPointError as error:
         _refuse_nan(math.nan, f"the validation loss became nan after epoch {epoch} ({error})")
         raise
@@ -205,6 +258,7 @@ def _train_epoch(
     model: Any,
     optimizer: Any,
     loader: EpisodeLoader,
+    pull: Callable[[], Tensor | float],
     options: TrainingOptions,
     epoch: int,
 ) -> tuple[float, float]:
@@ -215,7 +269,8 @@ def _train_epoch(
         for turn, episode in enumerate(bar, start=1):
             step = turn % options.accumulate == 0
             with fabric.no_backward_sync(model, enabled=not step):
-                loss, hits = episode_loss(model, fabric.to_device(episode), options.penalty_weight)
+                loss, hits = _training_loss(model, fabric.to_device(episode), options)
+                loss = loss + pull()
                 fabric.backward(loss / options.accumulate)
             total += torch.stack([loss.detach(), hits])
             if step:
@@ -238,6 +293,33 @@ def _train_epoch(
     return float(mean[0]), float(mean[1])
 
 
+def _training_loss(
+    model: torch.nn.Module, episode: Episode, options: TrainingOptions
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum of all losses of an episode, and its accuracy."""
+    if not options.has_clip_losses:
+        return episode_loss(model, episode, options.penalty_weight, options.episodic)
+    (logits, penalty), classification, contrast = model(episode)
+    loss = options.episodic * F.cross_entropy(logits, episode.query_y)
+    loss = loss + options.penalty_weight * penalty
+    loss = loss + options.classification * classification + options.contrast * contrast
+    return loss, accuracy(logits.detach(), episode.query_y)
+
+
+def _pull(
+    model: FewShotModel, start: dict[str, Tensor] | None, weight: float
+) -> Callable[[], Tensor | float]:
+    """A term of the loss that draws weights to those at the start: L2-SP of "Explicit Inductive
+    Bias for Transfer Learning with Convolutional Networks" (ICML 2018).
+    """
+    if start is None:
+        return lambda: 0.0
+    pairs = [(weights, start[name]) for name, weights in model.named_parameters()]
+    return lambda: (
+        weight / 2 * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
+    )
+
+
 def _refuse_nan(loss: float, what: str) -> None:
     if not math.isfinite(loss):
         raise FloatingPointError(
@@ -249,9 +331,25 @@ def _scheduler(optimizer: Optimizer, options: TrainingOptions) -> Any:
     schedule: LRScheduler | ReduceLROnPlateau | None = None
     if options.scheduler == "plateau":
         schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=10, min_lr=1e-5)
+    elif options.warmup:
+        schedule = LambdaLR(optimizer, _with_warmup(options))
     elif options.scheduler == "cosine":
         schedule = CosineAnnealingLR(optimizer, T_max=options.epochs)
     return schedule
+
+
+def _with_warmup(options: TrainingOptions) -> Callable[[int], float]:
+    """Factor of the learning rate in each epoch: rising linearly, then by a cosine or kept."""
+
+    def factor(epoch: int) -> float:
+        if epoch < options.warmup:
+            return (epoch + 1) / (options.warmup + 1)
+        if options.scheduler != "cosine":
+            return 1.0
+        done = (epoch - options.warmup) / (options.epochs - options.warmup)
+        return (1 + math.cos(math.pi * done)) / 2
+
+    return factor
 
 
 def _fixed_options(options: TrainingOptions) -> dict[str, Any]:
@@ -294,7 +392,10 @@ def _resume(
         )
     rest = load_checkpoint(fabric, path, state)
     fabric.print(f"resuming {path} after epoch {len(rest['history']) - 1}")
-    for row in rest["history"]:
-        for logger in loggers:
-            logger.log_metrics(row, step=int(row["epoch"]))
+    with warnings.catch_warnings():
+        # Nothing is lost when a resumed run writes metrics.csv anew.
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        for row in rest["history"]:
+            for logger in loggers:
+                logger.log_metrics(row, step=int(row["epoch"]))
     return rest["history"]

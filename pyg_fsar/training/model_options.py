@@ -154,6 +154,21 @@ class ModelOptions(Options):
         given = {name: value for name, value in given.items() if value != defaults[name]}
         return cls.fitting(arguments.preferred_model_options, **given)
 
+    @classmethod
+    def refuse_any(cls, arguments: Namespace, reason: str) -> None:
+        """Refuse options that were given though they have no effect.
+
+        Args:
+            arguments: What a parser with :meth:`add_arguments` returned.
+            reason: Why they have none.
+
+        Raises:
+            ValueError: If an option of the model is not at its default.
+        """
+        for item in fields(cls):
+            if getattr(arguments, item.name) != item.default:
+                raise ValueError(f"option {item.name} of the model has no effect: {reason}")
+
     @property
     def spatial_name(self) -> str:
         """What is done against over-smoothing: a name of :data:`SPATIAL` where one fits."""

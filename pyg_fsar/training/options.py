@@ -159,6 +159,9 @@ class TrainingOptions(Options):
     n_way: int = option(5, "classes of an episode", at_least=2)
     k_shot: int = option(1, "support clips per class", at_least=1)
     n_query: int = option(10, "query clips per class", at_least=1)
+    eval_n_way: int | None = option(
+        None, "classes of validation and test episodes, if not those of training", at_least=2
+    )
     epochs: int = option(100, "most epochs to train", at_least=1)
     train_episodes: int = option(1000, "training episodes of an epoch", at_least=1)
     val_episodes: int = option(500, "validation episodes after an epoch", at_least=1)
@@ -178,11 +181,18 @@ class TrainingOptions(Options):
     optimizer_options: tuple[str, ...] = option(
         (), "further options of the optimizer, such as momentum=0.9"
     )
+    encoder_lr: float | None = option(
+        None, "learning rate of the encoder, if not that of all other weights", at_least=0
+    )
     scheduler: str = option(
         "plateau",
         "learning rate: halved when the loss stalls, annealed by a cosine, or kept",
         choices=("plateau", "cosine", "none"),
     )
+    warmup: int = option(
+        0, "epochs in which the learning rate rises, at the start of a cosine or before it is kept",
+        at_least=0,
+    )  # fmt: skip
     accumulate: int = option(1, "episodes whose gradients make one step", at_least=1)
     clip_norm: float | None = option(None, "largest norm of the gradient", at_least=0)
     patience: int = option(
@@ -190,6 +200,21 @@ class TrainingOptions(Options):
     )
     penalty_weight: float = option(
         0.1, "weight of the penalty in the loss", at_least=0, flag="--lambda"
+    )
+    episodic: float = option(1.0, "weight of the episodes' loss", at_least=0)
+    classification: float = option(
+        0.0, "weight of the classification of clips among all training classes", at_least=0
+    )
+    contrast: float = option(
+        0.0, "weight of the supervised contrast of the clips of an episode", at_least=0
+    )
+    temperature: float | None = option(None, "temperature of these two; 0.1 if not given", above=0)
+    learn_temperature: bool = option(False, "train the temperature, too")
+    mirrored: bool = option(
+        False, "in these two, mirror images of clips are further clips of further classes"
+    )
+    anchor: float = option(
+        0.0, "weight of the squared distance of the weights from those at the start", at_least=0
     )
     num_workers: int = option(0, "processes that prepare training episodes", at_least=0)
     precision: str | None = option(None, "number format, such as bf16-mixed, as Fabric takes it")
@@ -205,11 +230,34 @@ class TrainingOptions(Options):
                 f"optimizer '{self.optimizer}' has no option {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(known))}"
             )
+        if not (self.episodic or self.has_clip_losses):
+            raise ValueError(
+                "nothing is trained without a loss; give episodic, classification or contrast a "
+                "weight above 0"
+            )
+        given = self.temperature is not None or self.learn_temperature or self.mirrored
+        if given and not self.has_clip_losses:
+            raise ValueError(
+                "temperature, learn_temperature and mirrored have no effect without classification "
+                "or contrast; give one of these a weight"
+            )
+        if self.warmup and self.scheduler == "plateau":
+            raise ValueError("warmup goes with the schedulers cosine and none, not with plateau")
+        if self.warmup and self.scheduler == "cosine" and self.warmup >= self.epochs:
+            raise ValueError(
+                f"warmup={self.warmup} leaves none of {self.epochs} epochs; give fewer, or more "
+                "epochs"
+            )
+
+    @property
+    def has_clip_losses(self) -> bool:
+        """Whether losses of whole clips are trained beside that of episodes."""
+        return self.classification > 0 or self.contrast > 0
 
     def test_protocol(self) -> dict[str, Any]:
         """What :func:`~pyg_fsar.training.evaluate` takes by name for a test by these options."""
         return {
-            "n_way": self.n_way,
+            "n_way": self.eval_n_way or self.n_way,
             "k_shot": self.k_shot,
             "n_query": self.n_query,
             "num_episodes": self.test_episodes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -15,7 +14,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from pyg_fsar.data import gather_clips
+from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.nn.precision import warn_slow_bf16
+from pyg_fsar.saving import checksum
 from pyg_fsar.training.build import build_model
 from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
 from pyg_fsar.training.fit import fit
@@ -73,7 +74,7 @@ def run(
     val_data: Any,
     test_data: Any,
     training: TrainingOptions,
-    model: ModelOptions,
+    model: ModelOptions | FewShotModel,
     folder: str | Path,
     exemplars: Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -92,7 +93,8 @@ def run(
         val_data: Validation clips with deterministic transforms.
         test_data: Test clips with deterministic transforms.
         training: How to train and test.
-        model: What to train; the number of input channels is that of the data.
+        model: What to train: options of a new model, the number of whose input channels is that of
+            the data, or a model to go on from.
         folder: Where results go.
         exemplars: Test by the one-shot protocol with these clips of ``test_data`` as support,
             instead of by episodes.
@@ -110,13 +112,14 @@ def run(
     folder = Path(folder)
     in_channels = channels_of(train_data)
     torch.manual_seed(training.seed)  # the same first weights on every rank
-    few_shot = build_model(model, train_data.skeleton, in_channels)
+    if isinstance(model, ModelOptions):
+        few_shot, described = build_model(model, train_data.skeleton, in_channels), asdict(model)
+    else:
+        start = b"".join(model.pretrained_files().values())
+        few_shot, described = model, {"start": checksum(start)}
     loggers = default_loggers(folder) if loggers is None else loggers
-    settings = {**asdict(model), **(settings or {})}
-    with warnings.catch_warnings():
-        # Nothing is lost when a resumed run writes metrics.csv anew.
-        warnings.filterwarnings("ignore", message="Experiment logs directory")
-        fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)
+    settings = {**described, **(settings or {})}
+    fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)
     for logger in loggers:
         logger.finalize("success")
     if exemplars is None:
@@ -135,9 +138,10 @@ def run_and_tell(
     val_data: Any,
     test_data: Any,
     training: TrainingOptions,
-    model: ModelOptions,
+    model: ModelOptions | FewShotModel,
     folder: str | Path,
     data: str,
+    method: str,
     exemplars: Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> EvaluationResult:
@@ -149,9 +153,10 @@ def run_and_tell(
         val_data: Validation clips with deterministic transforms.
         test_data: Test clips with deterministic transforms.
         training: How to train and test.
-        model: What to train.
+        model: As for :func:`run`.
         folder: Where results go.
         data: What the data is, in words.
+        method: Likewise the model.
         exemplars: As for :func:`run`.
         settings: As for :func:`run`; ``data`` is one of them.
     """
@@ -163,8 +168,8 @@ def run_and_tell(
     )  # fmt: skip
     one_shot = exemplars is not None
     ways = "one-shot" if one_shot else f"{training.n_way}-way {training.k_shot}-shot"
-    method = f"{model.backbone}, {model.matcher}, {model.spatial_name}, {ways}, {data}"
-    table = format_table([result_row(method, result, "queries" if one_shot else "episodes")])
+    name = f"{method}, {ways}, {data}"
+    table = format_table([result_row(name, result, "queries" if one_shot else "episodes")])
     if fabric.is_global_zero:
         Path(folder, "results.md").write_text(table + "\n")
     fabric.print(f"\n{table}\n\nEverything is in {folder}")

@@ -13,13 +13,22 @@ from pyg_fsar.transforms.joints_to_motion import JointsToMotion
 from pyg_fsar.transforms.map_joints import MapJoints
 from pyg_fsar.transforms.pair_norm import PairNorm
 from pyg_fsar.transforms.pre_normalize import PreNormalize2D, PreNormalize3D
-from pyg_fsar.transforms.presets import clip_transform, motion_transform, pyskl_transform
+from pyg_fsar.transforms.presets import (
+    augmented,
+    clip_transform,
+    motion_transform,
+    pyskl_transform,
+)
+from pyg_fsar.transforms.random_bone_lengths import RandomBoneLengths
 from pyg_fsar.transforms.random_jitter import RandomJitter
+from pyg_fsar.transforms.random_joint_loss import RandomJointLoss
 from pyg_fsar.transforms.random_mirror import RandomMirror
+from pyg_fsar.transforms.random_projection import RandomProjection
 from pyg_fsar.transforms.random_rotate import RandomRotate
 from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
 from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
+from pyg_fsar.transforms.random_time_warp import RandomTimeWarp
 from pyg_fsar.transforms.rank_max import RankMax
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
@@ -42,12 +51,16 @@ __all__ = [
     "PairNorm",
     "PreNormalize2D",
     "PreNormalize3D",
+    "RandomBoneLengths",
     "RandomJitter",
+    "RandomJointLoss",
     "RandomMirror",
+    "RandomProjection",
     "RandomRotate",
     "RandomScale",
     "RandomShear",
     "RandomTemporalCrop",
+    "RandomTimeWarp",
     "RankMax",
     "RemoveMeanPose",
     "ResampleByMotion",
@@ -57,6 +70,7 @@ __all__ = [
     "ScaleByTorso",
     "SelectBodies",
     "UniformSampleFrames",
+    "augmented",
     "clip_transform",
     "motion_transform",
     "pyskl_transform",

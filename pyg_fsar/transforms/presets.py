@@ -13,6 +13,8 @@ from pyg_fsar.transforms.pre_normalize import PreNormalize2D, PreNormalize3D
 from pyg_fsar.transforms.random_rotate import RandomRotate
 from pyg_fsar.transforms.random_scale import RandomScale
 from pyg_fsar.transforms.random_shear import RandomShear
+from pyg_fsar.transforms.random_temporal_crop import RandomTemporalCrop
+from pyg_fsar.transforms.random_time_warp import RandomTimeWarp
 from pyg_fsar.transforms.remove_mean_pose import RemoveMeanPose
 from pyg_fsar.transforms.resample_by_motion import ResampleByMotion
 from pyg_fsar.transforms.resample_frames import ResampleFrames
@@ -20,7 +22,7 @@ from pyg_fsar.transforms.scale_by_extent import ScaleByExtent
 from pyg_fsar.transforms.scale_by_torso import ScaleByTorso
 from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
 
-__all__ = ["clip_transform", "motion_transform", "pyskl_transform"]
+__all__ = ["augmented", "clip_transform", "motion_transform", "pyskl_transform"]
 
 
 def clip_transform(
@@ -113,3 +115,13 @@ def pyskl_transform(
         raise ValueError("score=False leaves out scores of 2D clips; give their aspect, too")
     normalise = PreNormalize3D() if aspect is None else PreNormalize2D(aspect, score)
     return Compose([normalise, UniformSampleFrames(num_frames, num_clips, None if train else 255)])
+
+
+def augmented(transform: BaseTransform) -> BaseTransform:
+    """A preparation of clips, after a random crop and change of speed: for going on to train a
+    model with the preparation that it has.
+
+    Args:
+        transform: The preparation, which takes clips of any length.
+    """
+    return Compose([RandomTemporalCrop(0.8), RandomTimeWarp(0.5), transform])

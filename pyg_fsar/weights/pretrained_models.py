@@ -24,7 +24,8 @@ def load_pretrained(name: str = "body15") -> tuple[FewShotModel, BaseTransform]:
     missing. It has no trained weights: it compares :class:`~pyg_fsar.nn.MotionFeatures` by
     :class:`~pyg_fsar.matching.MotionMatcher`. With several examples of a class the nearest counts.
     It tells movements apart, not poses that are held, objects or fine hand movements. The results
-    in the documentation say what it reaches on which data.
+    in the documentation say what it reaches on which data; its model card is ``body15.md`` beside
+    this file.
 
     Args:
         name: One of :data:`PRETRAINED`.

@@ -85,3 +85,32 @@ def test_damaged_models_are_refused(workplace: Path, refused: Callable[..., str]
     weights.write_bytes(content)
     preparation.unlink()
     assert "it has no preparation.json" in refused(*line, folder)
+
+
+def test_goes_on_from_a_model_and_its_preparation(
+    workplace: Path, shell: Shell, tmp_path: Path
+) -> None:
+    line = ["train", "my_clips", "--out", tmp_path / "tuned", "--pretrained", "runs/mine/model"]
+    small = [*SMALL[:8], "--lr", "0", "--anchor", "0.1"]
+    found = shell(*line, *small)
+    start, transform = load_model("runs/mine/model")
+    model, again = load_model(found["model"])
+    assert repr(again) == repr(transform)
+    for name, weight in start.named_parameters():
+        assert weight.equal(model.get_parameter(name)), name  # the rate was zero
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--blocks", "4"], "option blocks of the model has no effect"),
+        (["--num-frames", "8"], "num_frames has no effect: --pretrained has its own preparation"),
+        (["--pretrained", "body15"], "has no weights that could be trained"),
+        (["--pretrained", "nowhere"], "there is no model 'nowhere'"),
+    ],
+)
+def test_options_that_a_pretrained_model_decides(
+    workplace: Path, refused: Shell, options: list[str], message: str
+) -> None:
+    line = ["train", "my_clips", "--out", "runs/no", "--pretrained", "runs/mine/model", *options]
+    assert message in refused(*line)

@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from pyg_fsar import FewShotModel
 from pyg_fsar.datasets import write_ntu_skeleton
+from pyg_fsar.matching import MotionMatcher
+from pyg_fsar.nn import MotionEncoder
 from pyg_fsar.training import ModelOptions
+from pyg_fsar.transforms import motion_transform
+from pyg_fsar.weights import save_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = "--accelerator cpu --blocks 2 --kernel-size 3 --num-frames 8 --n-query 2 --val-episodes 4"
@@ -235,3 +240,32 @@ def test_utd_on_real_data(utd, utd_root, tmp_path, capsys, table_of):
     text = (tmp_path / "results.md").read_text()
     assert f"mean of 1 seeds: {rows[trained]['accuracy (%)']} %" in text
     assert text in capsys.readouterr().out
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """A folder of a model with its preparation."""
+    encoder = MotionEncoder("body15", width=16, num_blocks=1)
+    model = FewShotModel(encoder, MotionMatcher("body15", learned=encoder.learned, scale=20.0))
+    save_model(tmp_path / "model", model, motion_transform(8))
+    return str(tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_ntu_goes_on_from_a_pretrained_model(ntu, pretrained, tmp_path):
+    tiny = "--accelerator cpu --epochs 2 --train-episodes 2 --n-query 2 --val-episodes 3"
+    tiny += " --test-episodes 3 --test-runs 1"
+    ntu.main([*tiny.split(), "--pretrained", pretrained, "--out", str(tmp_path / "out")])
+    (row,) = table_of(tmp_path / "out")
+    assert row["method"].startswith(f"{pretrained}, fine-tuned, 5-way 1-shot")
+    rates = [float(row["lr"]) for row in metrics_of(tmp_path / "out")]
+    assert rates == pytest.approx([1.5e-4, 3e-4])
+
+
+def test_a_pretrained_model_decides_the_options_of_the_model(ntu, utd, pretrained):
+    for script, root in ((ntu, []), (utd, ["--root", "data"])):
+        options = script.parse([*root, "--pretrained", pretrained])
+        assert (options.lr, options.warmup, options.classification) == (3e-4, 1, 1.0)
+        with pytest.raises(ValueError, match="option matcher of the model has no effect"):
+            script.main([*root, "--pretrained", pretrained, "--matcher", "dtw"])
+    assert ntu.parse([]).classification == 0

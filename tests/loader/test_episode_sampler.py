@@ -117,3 +117,27 @@ def test_too_few_classes() -> None:
 def test_bad_arguments(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sampler(**wrong)
+
+
+def test_sources_share_the_classes_of_an_episode_equally():
+    # 8 classes of one source, 4 of another, 2 of a third; 3 clips each.
+    labels, source = np.arange(14).repeat(3), np.array([0] * 8 + [1] * 4 + [2] * 2)
+    sampler = EpisodeSampler(labels, 7, 1, 2, 400, seed=0, sources=source.repeat(3))
+    counts = np.zeros((400, 3))
+    for number, clips in enumerate(sampler):
+        ways = labels[clips[:7]]
+        assert len(set(ways)) == 7
+        counts[number] = np.bincount(source[ways], minlength=3)
+    assert (counts[:, 2] == 2).all()
+    assert ((counts[:, :2] == 2) | (counts[:, :2] == 3)).all()
+    assert 0.4 < (counts[:, 0] == 3).mean() < 0.6  # who gives one more changes
+    again = EpisodeSampler(labels, 7, 1, 2, 400, 0, 1, 2, sources=source.repeat(3))
+    assert list(again) == list(sampler)[1::2]
+
+
+def test_sources_within_a_class():
+    labels = np.arange(6).repeat(3)
+    with pytest.raises(ValueError, match="the same for all clips of a class"):
+        EpisodeSampler(labels, 2, 1, 1, 1, 0, sources=np.arange(18) % 2)
+    with pytest.raises(ValueError, match="one number per clip, 18, got"):
+        EpisodeSampler(labels, 2, 1, 1, 1, 0, sources=[0, 1])

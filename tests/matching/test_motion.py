@@ -152,3 +152,26 @@ def test_is_kept_in_a_folder(tmp_path) -> None:
     loaded = MotionMatcher.from_pretrained(tmp_path)
     assert (loaded.skeleton.name, loaded.mirror_gap, loaded.scale) == (LAYOUT, 0.2, 7.0)
     assert "mirror_gap=0.2" in repr(loaded)
+
+
+def test_learned_channels_add_the_cosine_of_their_time_means() -> None:
+    support, query, y = clips(3), clips(4, 9), torch.arange(3)
+    plain, matcher = MotionMatcher(), MotionMatcher(learned=2, embedding=0.7)
+    q, s = (x[..., 4:].mean(dim=1).flatten(1) for x in (query, support))
+    cosine = torch.nn.functional.normalize(q) @ torch.nn.functional.normalize(s).T
+    expected = plain.distances(support[..., :4], y, query[..., :4]) + 0.7 * (1 - cosine)
+    torch.testing.assert_close(matcher.distances(support, y, query), expected)
+    padded = torch.cat([query, torch.full_like(query, torch.nan)], dim=1)
+    lengths = torch.full((4,), 9)
+    found = matcher.distances(support, y, padded, query_lengths=lengths)
+    torch.testing.assert_close(found, expected)
+    assert_matcher(MotionMatcher(LAYOUT, learned=3), num_joints=15, channels=6)
+
+
+def test_learned_channels_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match=r"needs joints of more than 6 channels, got 6"):
+        MotionMatcher(learned=6).distances(clips(2), torch.arange(2), clips(1))
+    with pytest.raises(ValueError, match="learned must be 0 or more"):
+        MotionMatcher(learned=-1)
+    with pytest.raises(ValueError, match="learned must be a multiple of 3 to be mirrored"):
+        MotionMatcher(LAYOUT, learned=4)

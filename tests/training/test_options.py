@@ -27,7 +27,8 @@ OTHER_VALUES = {
     TrainingOptions: {
         "optimizer": "sgd", "optimizer_options": ("momentum=0.5", "nesterov=True"),
         "scheduler": "cosine", "resume": True, "precision": "bf16-mixed", "accelerator": "cpu",
-        "devices": "2", "clip_norm": 0.25,
+        "devices": "2", "clip_norm": 0.25, "learn_temperature": True,
+        "mirrored": True, "encoder_lr": 0.25,
     },
     ModelOptions: {
         "backbone": "agcn", "input_norm": "channel", "streams": ("joint", "bone"),
@@ -236,3 +237,20 @@ def test_out_of_range_on_the_command_line(capsys):
         with pytest.raises(SystemExit):
             parser.parse_args(arguments)
         assert arguments[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"episodic": 0.0}, "nothing is trained without a loss"),
+        ({"temperature": 0.2}, "no effect without classification or contrast"),
+        ({"learn_temperature": True}, "no effect without classification or contrast"),
+        ({"mirrored": True}, "no effect without classification or contrast"),
+        ({"warmup": 2}, "warmup goes with the schedulers cosine and none"),
+        ({"warmup": 5, "epochs": 5, "scheduler": "cosine"}, "leaves none of 5 epochs"),
+        ({"contrast": -1.0}, "contrast must be at least 0"),
+    ],
+)
+def test_losses_and_rates_that_contradict(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**changes)

@@ -181,3 +181,17 @@ def test_finding_the_channels_draws_no_random_numbers(train_data):
     torch.manual_seed(0)
     assert channels_of(train_data) == 3
     assert torch.rand(()) == expected
+
+
+def test_goes_on_from_a_model(fabric, train_data, val_data, motions, new_model, short, tmp_path):
+    still = replace(short, epochs=1, lr=0.0, weight_decay=0.0)
+    start, other = new_model(seed=1), new_model(seed=2)
+    result = run(fabric, train_data, val_data, motions(3), still, start, tmp_path, pictures=False)
+    for name, weight in new_model(seed=1).named_parameters():
+        assert torch.equal(weight, start.get_parameter(name)), name
+    protocol = {"runs": 2, "seed": still.eval_seed, "fabric": fabric}
+    again = evaluate(start, motions(3), 3, 1, 2, 4, **protocol)
+    assert torch.equal(again.losses, result.losses)
+    more = replace(still, resume=True)
+    with pytest.raises(ValueError, match=r"cannot resume .*it was started with start='"):
+        run(fabric, train_data, val_data, motions(3), more, other, tmp_path, pictures=False)

@@ -35,7 +35,8 @@ class Recording:
         return len(self.dataset)
 
     def __getitems__(self, numbers):
-        self.episodes.append(list(numbers))
+        if len(numbers) > 1:  # the head is made for one clip
+            self.episodes.append(list(numbers))
         return self.dataset.gather(numbers)
 
 
@@ -58,8 +59,9 @@ def train(fabric, folder, accumulate):
     model = make_model(dropout=0.0)
     snapshots = Snapshots(model)
     options = make_options(
-        epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true"
-    )
+        epochs=2, train_episodes=8, val_episodes=5, accumulate=accumulate, precision="64-true",
+        classification=0.5, contrast=0.5,
+    )  # fmt: skip
     history = fit(fabric, model, train_data, val_data, options, folder, loggers=[snapshots])
     return model, {
         "snapshots": list(snapshots),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pyg_fsar.data import SkeletonSequence
@@ -28,3 +29,15 @@ def test_any_layout() -> None:
     clip = SkeletonSequence.from_bodies(torch.rand(1, 4, 17, 2), skeleton="coco17")
     assert AddDepth()(clip).skeleton == "coco17_3d"
     assert_transform(AddDepth(), clip)
+
+
+def test_views_are_made_narrower() -> None:
+    bodies = torch.rand(1, 4, 15, 3)
+    flat = SkeletonSequence.from_bodies(bodies, skeleton="body15_2d")
+    expected = bodies[..., :2] * torch.tensor([0.6, 1.0])
+    assert torch.equal(AddDepth(0.6)(flat).bodies[..., :2], expected)
+    deep = SkeletonSequence.from_bodies(bodies, skeleton="body15")
+    assert torch.equal(AddDepth(0.6)(deep).bodies, bodies)
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="width must be positive and finite"):
+            AddDepth(wrong)

@@ -11,6 +11,7 @@ from pyg_fsar.transforms import (
     PreNormalize2D,
     PreNormalize3D,
     UniformSampleFrames,
+    augmented,
     clip_transform,
     pyskl_transform,
 )
@@ -76,3 +77,14 @@ def test_clip_transform_of_pictures():
 def test_number_of_coordinates():
     with pytest.raises(ValueError, match="dims must be 2 or 3, got 4"):
         clip_transform(12, train=True, dims=4)
+
+
+def test_augmented_changes_time_alone_and_ends_with_the_preparation():
+    clip = FakeSkeletonDataset(num_classes=4, clips_per_class=1, lost_joints=0)[0]
+    prepare = clip_transform(12, train=False)
+    torch.manual_seed(0)
+    first, second = (augmented(prepare)(clip).bodies for _ in range(2))
+    assert first.shape == prepare(clip).bodies.shape
+    assert not torch.equal(first, second)
+    still = clip.with_bodies(clip.bodies[:, :1].expand(-1, 40, -1, -1))
+    torch.testing.assert_close(augmented(prepare)(still).bodies, prepare(still).bodies)

@@ -40,6 +40,7 @@ MOVING = [
     transforms.RandomRotate((20, 30, 40)),
     transforms.RandomScale((0.5, 2)),
     transforms.RandomShear(),
+    transforms.RandomBoneLengths(0.5),
     transforms.RandomJitter(0.1),
     transforms.RandomMirror(1.0),
     transforms.PairNorm(),
@@ -119,7 +120,8 @@ def test_clips_of_any_size(transform: BaseTransform, shape, dtype) -> None:
     assert isinstance(result, SkeletonSequence)
     assert result.x.dtype == dtype
     assert result.x.isfinite().all()
-    assert (result.y, result.name, result.skeleton) == (4, "waving", "ntu25")
+    layout = "ntu25_2d" if isinstance(transform, transforms.RandomProjection) else "ntu25"
+    assert (result.y, result.name, result.skeleton) == (4, "waving", layout)
     assert result.bodies.shape[2:] == (25, 3)
     assert 1 <= result.bodies.size(0) <= shape[0]
 

@@ -13,6 +13,7 @@ from pyg_fsar.nn.models.block_encoder import BlockEncoder
 from pyg_fsar.nn.models.ctr_gcn import CTRGCN, PYSKLCTRGCN, CTRGCNBlock, PYSKLCTRGCNBlock
 from pyg_fsar.nn.models.encoder import SkeletonEncoder, block_plan, make_norm
 from pyg_fsar.nn.models.frame_encoder import FrameEncoder
+from pyg_fsar.nn.models.motion_encoder import MotionEncoder
 from pyg_fsar.nn.models.motion_features import MotionFeatures
 from pyg_fsar.nn.models.ms_g3d import MSG3D, MSG3DStage
 from pyg_fsar.nn.models.multi_scale import MultiScaleBlock, MultiScaleEncoder
@@ -41,6 +42,7 @@ __all__ = [
     "GatedGraphConv",
     "JointTimeChannelAttention",
     "MSG3DStage",
+    "MotionEncoder",
     "MotionFeatures",
     "MultiScaleBlock",
     "MultiScaleEncoder",
