@@ -23,7 +23,11 @@ def data_of(path):
     return json.loads(text)
 
 
-@pytest.mark.parametrize("matcher", [name for name in MATCHERS if name != "koopman"])
+# The others have no alignment, or compare views that the encoder here does not make.
+UNLIKE = ("koopman", "mixture", "views", "jeanie")
+
+
+@pytest.mark.parametrize("matcher", [name for name in MATCHERS if name not in UNLIKE])
 def test_every_matcher_that_aligns(new_model, clips, labels, queries, matcher, tmp_path):
     classifier = FewShotClassifier(new_model(matcher)).fit(clips, labels)
     path = tmp_path / "new" / "why.html"
