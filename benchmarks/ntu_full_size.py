@@ -4,7 +4,7 @@ Run with ``python benchmarks/ntu_full_size.py``. Clips are random frames: 114,00
 frames, every fifth with two bodies, 3.2 GB in a temporary folder. One process opens the store,
 tests the paper's encoder (10 blocks) on episodes of NTU-T, and by the one-shot protocol; peak
 memory must stay under 4 GiB. Each step works on one chunk or episode after the other, so that
-``--queries`` and ``--episodes``, which save time, do not change the peak.
+``--queries`` and ``--episodes``, which save time, should not change the peak.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from torch.utils.data import Subset
@@ -22,12 +23,13 @@ from torch.utils.data import Subset
 from pyg_fsar.datasets import NTURGBD, RawClip
 from pyg_fsar.training import ModelOptions, build_model, clip_transform, evaluate, evaluate_one_shot
 
-PER_CLASS = 950
 LIMIT_MIB = 4096
 
 
 class RandomNTU(NTURGBD):
     """NTU RGB+D with random frames: 120 classes of clips, of which one is the exemplar."""
+
+    per_class: ClassVar[int] = 950
 
     def raw_files(self) -> list[str]:
         """One source for each class."""
@@ -41,7 +43,7 @@ class RandomNTU(NTURGBD):
         """The clips of a class."""
         label = int(file)
         rng = np.random.default_rng(label)
-        for number in range(PER_CLASS):
+        for number in range(self.per_class):
             name = f"S{number // 100 + 1:03d}C001P{number % 100:03d}R001A{label + 1:03d}"
             if number == 0:
                 name = self.exemplar_name(label)
@@ -60,13 +62,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--episodes", type=int, default=500, help="episodes of each of 10 runs")
     parser.add_argument("--queries", type=int, default=None, help="queries; all if not given")
+    parser.add_argument("--per-class", type=int, default=950, help="clips of a class")
     parser.add_argument("--blocks", type=int, default=10, help="blocks of the encoder")
     args = parser.parse_args()
+    RandomNTU.per_class = args.per_class
     with tempfile.TemporaryDirectory() as folder:
         options = {"processed_dir": folder, "num_workers": 0}
         RandomNTU(folder, split="all", **options)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-        print(f"{120 * PER_CLASS} clips, {size / 1e9:.1f} GB; peak so far {memory():.0f} MiB")
+        print(f"{120 * args.per_class} clips, {size / 1e9:.1f} GB; peak so far {memory():.0f} MiB")
         prepare = clip_transform(30, train=False)
 
         start = time.perf_counter()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
@@ -26,10 +28,16 @@ class Stamp(NamedTuple):
     digest: int | None = None
 
 
-def stamp_of(path: Path) -> Stamp | None:
-    """Size and time of a file, or of the files in a folder; ``None`` if there is nothing."""
+def stamp_of(path: str | Path) -> Stamp | None:
+    """Size and time of a file, or of the files in a folder; ``None`` if there is nothing.
+
+    A data set may have 100,000 files, so that of one is asked by a single call of the system.
+    """
     try:
-        stats = [file.stat() for file in _files(path)]
+        status = os.stat(path)  # noqa: PTH116
+        if S_ISREG(status.st_mode):
+            return Stamp(status.st_size, status.st_mtime_ns)
+        stats = [file.stat() for file in _files(Path(path))]
     except (OSError, ValueError):  # a ValueError for a name with a null character
         return None
     size = sum(stat.st_size for stat in stats)
@@ -151,7 +159,7 @@ class _Changes(NamedTuple):
 def _changes(root: Path, then: Mapping[str, Stamp]) -> _Changes:
     changes = _Changes([], [], [])
     for file, stamp in then.items():
-        now = stamp_of(Path(root, file))
+        now = stamp_of(f"{root}{os.sep}{file}")  # which takes a tenth of the time of a Path
         if now is None:
             changes.gone.append(file)
         elif now.size != stamp.size:

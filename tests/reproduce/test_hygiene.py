@@ -47,6 +47,7 @@ def planned(parse, roots, out, source, *words, more=()):
     return Grid.plan(parse("--data", source, *root, "--out", out, *words, more=more))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "protocol"), PROTOCOLS)
 @pytest.mark.parametrize("selection", ["small", "paper"])
 def test_test_classes_are_not_seen(source, protocol, selection, parse, roots, fitted, tmp_path):
