@@ -18,8 +18,9 @@ from pyg_fsar.nn.public.st_gcn_pp import stgcnpp_from_public
 from pyg_fsar.nn.public.state import PublicState, find_loader
 from pyg_fsar.skeleton import SKELETONS
 
-__all__ = ["PublicCheckpoint", "describe_public"]
+__all__ = ["LOADERS", "PublicCheckpoint", "describe_public"]
 
+# Functions by their names, which are those of NETWORKS.
 LOADERS: dict[str, Callable[..., BlockEncoder]] = {
     loader.__name__: loader
     for loader in (stgcn_from_public, stgcnpp_from_public, ctrgcn_from_public, aagcn_from_public)

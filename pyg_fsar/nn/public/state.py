@@ -34,8 +34,8 @@ Model = TypeVar("Model", bound=nn.Module)
 # @ tells a part: parts are concatenated in its order.
 Names = Sequence[tuple[str, str]]
 
-#: Keys by which a public checkpoint is told, as regular expressions, by the name of the function
-#: that reads it. A checkpoint that has one key for each of them is read by it.
+# Keys by which a public checkpoint is told, as regular expressions, by the name of the function
+# that reads it. A checkpoint that has one key for each of them is read by it; the first one counts.
 NETWORKS: dict[str, tuple[str, ...]] = {
     "stgcnpp_from_public": (
         r"gcn\.\d+\.gcn\.conv\.weight",
@@ -93,7 +93,7 @@ class PublicState:
         """The encoder's state under our names, and the checkpoint's key of each.
 
         Args:
-            names: Their names with ours; what has None in place of ours is left out.
+            names: Their names with ours, see ``Names``.
             encoder: Name of our encoder, for messages.
 
         Raises:

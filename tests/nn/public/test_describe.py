@@ -7,6 +7,12 @@ import torch
 
 from pyg_fsar import Skeleton
 from pyg_fsar.nn import AGCN, describe_public
+from pyg_fsar.nn.public.describe import LOADERS
+from pyg_fsar.nn.public.state import NETWORKS
+
+
+def test_every_loader_is_told() -> None:
+    assert set(LOADERS) == set(NETWORKS)
 
 
 def graph(layout: str) -> torch.Tensor:
