@@ -9,7 +9,7 @@ from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms.utils import coordinates, move_joints
+from pyg_fsar.transforms.utils import coordinates, move_joints, present
 
 __all__ = ["PreNormalize2D", "PreNormalize3D"]
 
@@ -26,7 +26,7 @@ class PreNormalize3D(BaseTransform):
     there in most frames becomes the first, and frames without it are left out. All bodies are moved
     so that its ``center`` in the first frame is the origin, then turned so that its spine in that
     frame points along z, then so that its shoulders do along x, for which the spine may leave z
-    again. Missing joints, all zero, remain so. A clip without any joint is returned as it is.
+    again. Missing joints remain what they are. A clip without any joint is returned as it is.
 
     :class:`~pyg_fsar.transforms.AlignView` is what models of this package were prepared with.
 
@@ -66,9 +66,9 @@ class PreNormalize3D(BaseTransform):
         main = int(there.sum(dim=1).argmax())
         order = [main, *(body for body in range(len(there)) if body != main)]
         clip = clip.with_bodies(clip.bodies[order][:, there[main]])
-        place = coordinates(clip).double()
-        mask = (place != 0).any(dim=-1, keepdim=True)
-        place = (place - place[0, 0, center]) * mask
+        mask = present(clip).unsqueeze(-1)
+        place = coordinates(clip).double().where(mask, 0)
+        place = (place - place[0, 0, center]).where(mask, 0)
         for start, end, axis in ((bottom, top, 2), (left, right, 0)):
             place = place @ _turn(place[0, 0, end] - place[0, 0, start], axis).mT
         moved = move_joints(clip, place.to(clip.x))

@@ -96,6 +96,18 @@ def test_3d_without_any_joint_or_of_three_bodies() -> None:
     torch.testing.assert_close(prepared.bodies, expected.bodies)
 
 
+def test_3d_of_joints_marked_as_missing() -> None:
+    bodies = np.random.default_rng(4).normal(size=(1, 5, 25, 3))
+    bodies[0, :2, [1, 7]] = np.nan
+    bodies[0, 3] = np.nan
+    clip = SkeletonSequence.from_bodies(bodies, skeleton="ntu25", allow_nan=True)
+    prepared = PreNormalize3D()(clip)
+    expected = PreNormalize3D()(clip_of(np.nan_to_num(bodies)))
+    assert prepared.num_frames == 4
+    torch.testing.assert_close(prepared.bodies.nan_to_num(), expected.bodies)
+    assert prepared.bodies[0, 0, 7].isnan().all()
+
+
 def test_3d_of_other_layouts() -> None:
     x = np.random.default_rng(3).normal(size=(1, 4, 15, 3))
     clip = SkeletonSequence.from_bodies(x, skeleton="body15")

@@ -87,12 +87,15 @@ class JointTimeChannelAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew, as in the published code: frames and channels begin alike."""
+        """Draw all parameters anew: all frames and channels begin alike, as in the public code."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
         nn.init.xavier_normal_(self.joints.weight)
         nn.init.kaiming_normal_(self.squeeze.weight)
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias") or name in ("frames.weight", "excite.weight"):
-                nn.init.zeros_(parameter)
+        # Zero in the public code, of which weight norm and spectral norm would make NaN.
+        nn.init.normal_(self.frames.weight, std=1e-6)
+        nn.init.normal_(self.excite.weight, std=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh joints, frames and channels."""

@@ -11,6 +11,7 @@ from pyg_fsar.nn.public.state import (
     PublicState,
     as_linear,
     by_subset,
+    clear_errors,
     keep_first_body,
     load_state,
     read_plan,
@@ -43,6 +44,7 @@ NAMES = (
 )
 
 
+@clear_errors()
 def aagcn_from_public(
     checkpoint: Mapping[str, Any] | str | Path,
     skeleton: str | Skeleton = "ntu25",

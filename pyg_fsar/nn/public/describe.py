@@ -18,8 +18,9 @@ from pyg_fsar.nn.public.st_gcn_pp import stgcnpp_from_public
 from pyg_fsar.nn.public.state import PublicState, find_loader
 from pyg_fsar.skeleton import SKELETONS
 
-__all__ = ["PublicCheckpoint", "describe_public"]
+__all__ = ["LOADERS", "PublicCheckpoint", "describe_public"]
 
+# Functions by their names, which are those of NETWORKS.
 LOADERS: dict[str, Callable[..., BlockEncoder]] = {
     loader.__name__: loader
     for loader in (stgcn_from_public, stgcnpp_from_public, ctrgcn_from_public, aagcn_from_public)
@@ -74,7 +75,7 @@ def describe_public(checkpoint: Mapping[str, Any] | str | Path) -> PublicCheckpo
     """
     state = PublicState(checkpoint)
     loader = find_loader(state.encoder)
-    graph = next((v for k, v in state.encoder.items() if re.fullmatch(r"(.*\.)?A", k)), None)
+    graph = next((v for k, v in state.encoder.items() if _is_graph(k, v)), None)
     layouts = () if graph is None else _layouts(graph)
     encoder, reason = None, "no loader knows its names"
     if loader is not None:
@@ -95,6 +96,11 @@ def describe_public(checkpoint: Mapping[str, Any] | str | Path) -> PublicCheckpo
         stream=_stream(state.meta),
         keys=tuple([*state.encoder, *state.classifier][:3]),
     )
+
+
+def _is_graph(name: str, tensor: Tensor) -> bool:
+    square = tensor.dim() in (2, 3) and tensor.size(-1) == tensor.size(-2)
+    return square and re.fullmatch(r"(.*\.)?A", name) is not None
 
 
 def _layouts(graph: Tensor) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.nn.models import STGCN
-from pyg_fsar.nn.public.state import PublicState, load_state, read_plan, split_subsets
+from pyg_fsar.nn.public.state import PublicState, clear_errors, load_state, read_plan, split_subsets
 from pyg_fsar.skeleton import STRATEGIES, Skeleton
 
 __all__ = ["stgcn_from_public"]
@@ -38,6 +38,7 @@ NAMES = (
 )
 
 
+@clear_errors()
 def stgcn_from_public(
     checkpoint: Mapping[str, Any] | str | Path,
     skeleton: str | Skeleton = "ntu25",

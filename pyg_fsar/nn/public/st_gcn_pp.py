@@ -10,6 +10,7 @@ from pyg_fsar.nn.models import STGCNPP
 from pyg_fsar.nn.public.state import (
     PublicState,
     as_linear,
+    clear_errors,
     load_state,
     read_plan,
     split_subsets,
@@ -40,6 +41,7 @@ NAMES = (
 )
 
 
+@clear_errors()
 def stgcnpp_from_public(
     checkpoint: Mapping[str, Any] | str | Path,
     skeleton: str | Skeleton = "ntu25",

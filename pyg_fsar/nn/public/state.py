@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ __all__ = [
     "PublicState",
     "as_linear",
     "by_subset",
+    "clear_errors",
     "find_loader",
     "keep_first_body",
     "load_state",
@@ -32,8 +34,8 @@ Model = TypeVar("Model", bound=nn.Module)
 # @ tells a part: parts are concatenated in its order.
 Names = Sequence[tuple[str, str]]
 
-#: Keys by which a public checkpoint is told, as regular expressions, by the name of the function
-#: that reads it. A checkpoint that has one key for each of them is read by it.
+# Keys by which a public checkpoint is told, as regular expressions, by the name of the function
+# that reads it. A checkpoint that has one key for each of them is read by it; the first one counts.
 NETWORKS: dict[str, tuple[str, ...]] = {
     "stgcnpp_from_public": (
         r"gcn\.\d+\.gcn\.conv\.weight",
@@ -91,7 +93,7 @@ class PublicState:
         """The encoder's state under our names, and the checkpoint's key of each.
 
         Args:
-            names: Their names with ours; what has None in place of ours is left out.
+            names: Their names with ours, see ``Names``.
             encoder: Name of our encoder, for messages.
 
         Raises:
@@ -146,8 +148,14 @@ def load_state(model: Model, state: dict[str, Tensor], keys: dict[str, str]) -> 
         keys: What tensors are called in the checkpoint, for messages.
 
     Raises:
-        ValueError: If a tensor is missing or has another shape.
+        ValueError: If a tensor is missing, has another shape, or is NaN or infinite somewhere.
     """
+    for name, value in state.items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(
+                f"{keys.get(name, name)} of the checkpoint has values that are NaN or infinite; "
+                "get it again, or another one"
+            )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -159,6 +167,18 @@ def load_state(model: Model, state: dict[str, Tensor], keys: dict[str, str]) -> 
             "which has no equal here"
         ) from error
     return model.eval()
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Of tensors that have shapes as in no network, one error; also a decorator."""
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"a tensor of the checkpoint has a shape that no such network has ({error!s:.150}); "
+            "get it again"
+        ) from error
 
 
 def read_plan(state: dict[str, Tensor], *weights: str) -> list[tuple[int, int]]:

@@ -7,6 +7,12 @@ import torch
 
 from pyg_fsar import Skeleton
 from pyg_fsar.nn import AGCN, describe_public
+from pyg_fsar.nn.public.describe import LOADERS
+from pyg_fsar.nn.public.state import NETWORKS
+
+
+def test_every_loader_is_told() -> None:
+    assert set(LOADERS) == set(NETWORKS)
 
 
 def graph(layout: str) -> torch.Tensor:
@@ -42,7 +48,7 @@ def test_other_networks() -> None:
     assert found.keys[0] == "input_norm.weight"
     state = {"gcn.0.gcn.conv.weight": torch.zeros(1), "gcn.0.gcn.A": torch.zeros(3, 5, 5)}
     assert describe_public(state).reason == "no registered layout has as many joints"
-    del state["gcn.0.gcn.A"]
+    state["gcn.0.gcn.A"] = torch.zeros(17)  # no graph
     assert describe_public(state).reason == "no adjacency"
     with pytest.raises(ValueError, match="no tensors by name"):
         describe_public({})

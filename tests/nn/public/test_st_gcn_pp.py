@@ -144,6 +144,26 @@ def test_refuses_what_does_not_fit() -> None:
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "gcn.0.gcn.A",
+        "gcn.0.gcn.conv.weight",
+        "gcn.0.tcn.branches.0.0.weight",
+        "gcn.0.tcn.branches.0.3.conv.weight",
+        "gcn.1.tcn.transform.2.weight",
+    ],
+)
+def test_refuses_broken_tensors(key: str) -> None:
+    state = random_checkpoint()
+    for broken in (torch.tensor(1.0), torch.zeros(3)):
+        with pytest.raises(ValueError, match=r"shape|joints|rows"):
+            stgcnpp_from_public({**state, key: broken}, "coco17")
+    state[key].view(-1)[0] = torch.nan
+    with pytest.raises(ValueError, match=f"^{re.escape(key)} of the checkpoint has values"):
+        stgcnpp_from_public(state, "coco17")
+
+
+@pytest.mark.parametrize(
     ("key", "loader"),
     [
         ("gcn.0.gcn.conv_d.0.weight", "aagcn_from_public"),
