@@ -16,6 +16,7 @@ from pyg_fsar.cli.evaluate import EVALUATE
 from pyg_fsar.cli.explain import EXPLAIN
 from pyg_fsar.cli.info import INFO
 from pyg_fsar.cli.prepare import PREPARE
+from pyg_fsar.cli.spot import SPOT
 from pyg_fsar.cli.train import TRAIN
 from pyg_fsar.training import run_script
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "train": TRAIN,
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
+    "spot": SPOT,
     "explain": EXPLAIN,
 }
 
@@ -44,6 +46,7 @@ IN_SHELL = {
     r"\bnames=\{\.\.\.\} has": "--joint names",
     r"\bunknown='ignore'": "--ignore-unknown",
     r"\bnum_blocks\b": "--blocks",
+    r"\b(longest|people|tolerance) must\b": r"--\1 must",
     r"\bn_way\b": "--n-way",
     r"\bk_shot\b": "--k-shot",
     r"\bn_query\b": "--n-query",

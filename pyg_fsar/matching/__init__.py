@@ -41,6 +41,7 @@ from pyg_fsar.matching.shots import (
     soft_dtw_barycentre,
     soft_dtw_barycentres,
 )
+from pyg_fsar.matching.subsequence import SubsequenceAligner
 
 __all__ = [
     "COSTS",
@@ -66,6 +67,7 @@ __all__ = [
     "PairMaker",
     "Shots",
     "SoftDTW",
+    "SubsequenceAligner",
     "bimhm",
     "build_matcher",
     "cosine_cost",
