@@ -274,9 +274,7 @@ class FewShotClassifier:
         def embed(clips: Clips) -> EmbeddedClips:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
-        comparison = Comparison(
-            model, support, self.classes_.tolist(), embed, self._preparation
-        )
+        comparison = Comparison(model, support, self.classes_.tolist(), embed, self._preparation)
         return ActionStream(comparison, source, **options)
 
     def spot(self, clip: Clip, **options: Any) -> list[Detection]:

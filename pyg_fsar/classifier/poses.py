@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.transforms import Compose
 
 from pyg_fsar.data import MAX_COORDINATE, PeopleTracker, SkeletonSequence, as_numbers
+from pyg_fsar.joint_names import joint_sources
 from pyg_fsar.nn import MotionFeatures
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import AddDepth, MapJoints
-from pyg_fsar.transforms.utils import present, torso
+from pyg_fsar.transforms import MapJoints
 
 __all__ = ["Places", "RunningPose", "Window", "frame_bodies"]
 
@@ -70,8 +69,9 @@ class Places:
     def reset(self) -> None:
         """Forget everybody."""
         self._tracker = PeopleTracker(self._memory)
-        self._number = [-1] * self._people
+        self._number = [-1] * self._people  # the tracker's, of who is at each place
         self._seen = [-1] * self._people
+        self._alone: tuple[np.ndarray, int] | None = None  # who the tracker was not told of
 
     def assign(self, bodies: np.ndarray, frame: int) -> np.ndarray:
         """Bodies at their places; a place without anybody is zero.
@@ -82,20 +82,21 @@ class Places:
         """
         placed = np.zeros((self._people, *bodies.shape[1:]), dtype=np.float32)
         bodies = bodies[bodies.any(axis=(1, 2))]
-        for place in range(self._people):
-            if self._number[place] >= 0 and frame - self._seen[place] > self._memory:
-                self._number[place] = -1
-        known = [place for place, number in enumerate(self._number) if number >= 0]
-        alone = len(bodies) == 1 and len(known) <= 1
         if not len(bodies):
             return placed
-        numbers = self._tracker.update(bodies[..., : self._dims].astype(np.float64), frame)
-        if alone:  # one person remains the same, however far they jump
+        for place, seen in enumerate(self._seen):
+            if seen >= 0 and frame - seen > self._memory:
+                self._number[place] = self._seen[place] = -1
+        known = [place for place, seen in enumerate(self._seen) if seen >= 0]
+        if len(bodies) == 1 and len(known) <= 1:
+            # One person remains the same, however far they jump, and needs no tracking.
             place = known[0] if known else 0
-            self._number[place], self._seen[place] = numbers[0], frame
-            placed[place] = bodies[0]
+            self._seen[place], placed[place], self._alone = frame, bodies[0], (bodies, frame)
             return placed
-        for body, number in zip(bodies, numbers, strict=True):
+        if self._alone is not None and known:
+            self._number[known[0]] = self._track(*self._alone)[0]
+        self._alone = None
+        for body, number in zip(bodies, self._track(bodies, frame), strict=True):
             if number not in self._number:
                 if -1 not in self._number:
                     continue
@@ -103,6 +104,9 @@ class Places:
             place = self._number.index(number)
             self._seen[place], placed[place] = frame, body
         return placed
+
+    def _track(self, bodies: np.ndarray, frame: int) -> list[int]:
+        return self._tracker.update(bodies[..., : self._dims].astype(np.float64), frame)
 
 
 class Window:
@@ -156,15 +160,21 @@ class RunningPose:
     """
 
     def __init__(self, encoder: MotionFeatures, source: Skeleton) -> None:
-        self._encoder, self._source = encoder, source
-        self._steps = Compose([MapJoints(encoder.skeleton), AddDepth()])
+        self._encoder, layout = encoder, encoder.skeleton
+        # Refuses, in words, a layout whose joints are unknown.
+        nobody = torch.zeros(1, 1, source.num_joints, source.dims)
+        MapJoints(layout)(SkeletonSequence.from_bodies(nobody, skeleton=source))
+        plan = joint_sources(source, layout, {})
+        self._ends = np.array([ends or (0, 0) for ends in plan]).T
+        self._had = np.array([ends is not None for ends in plan])
+        self._dims = min(source.dims, layout.dims)
         names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-        self._has_torso = set(names) <= set(encoder.skeleton.joints)
+        self._torso = [layout.joints.index(name) for name in names if name in layout.joints]
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._mean: Tensor | None = None
+        self._lines: np.ndarray | None = None
         self._count = 0
 
     def __call__(self, bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,32 +184,45 @@ class RunningPose:
             - **bodies:** ``[M, V, C]``
             - **output:** ``[M, D]``, bool ``[M, D]``
         """
-        clip = SkeletonSequence.from_bodies(bodies[:, None], skeleton=self._source)
-        clip = self._steps(clip)
-        joints, there = clip.bodies[:, 0], present(clip)[:, 0]
+        # The arithmetic of MapJoints and AddDepth, since making clips of frames takes milliseconds.
+        first, second = self._ends
+        seen = bodies.any(axis=-1)
+        there = seen[:, first] & seen[:, second] & self._had
+        joints = np.zeros((*there.shape, self._encoder.skeleton.dims), dtype=np.float32)
+        ends = bodies[:, first, : self._dims] + bodies[:, second, : self._dims]
+        joints[..., : self._dims] = np.where(there[..., None], ends / 2, 0)
         center = self._encoder.skeleton.center
         # A joint has no place without the central one, unless the layout lacks that.
-        there = there & (there[:, [center]] | ~there[:, center].any())
-        poses = self._encoder.relative(joints)
-        if self._has_torso:
-            poses = self._turned(poses, *torso(clip))
-        there = there.unsqueeze(-1).expand_as(poses)
-        return poses.flatten(1).numpy(), there.flatten(1).numpy()
+        known = there & there[:, [center]] if self._had[center] else there
+        poses = self._encoder.relative(torch.from_numpy(joints)).numpy()
+        if len(self._torso) == 4:
+            whole = there[:, self._torso].all(axis=1)
+            poses = poses @ self._facing(joints[whole][:, self._torso])
+        known = np.broadcast_to(known[..., None], poses.shape)
+        return poses.reshape(len(poses), -1), known.reshape(len(poses), -1)
 
-    def _turned(self, poses: Tensor, shoulders: Tensor, spine: Tensor, mask: Tensor) -> Tensor:
-        if bool(mask.any()):
-            lines = torch.stack([shoulders[mask].mean(dim=0), spine[mask].mean(dim=0)])
+    def _facing(self, corners: np.ndarray) -> np.ndarray:
+        """What turns and scales joints, by the running means, ``[D, D]``.
+
+        Shapes:
+            - **corners:** shoulders and hips of bodies that have all, ``[M, 4, D]``
+        """
+        if len(corners):
+            left, right, left_hip, right_hip = corners.mean(axis=0)
+            lines = np.stack([right - left, (left + right - left_hip - right_hip) / 2])
             self._count = min(self._count + 1, MEMORY)
-            old = lines if self._mean is None else self._mean
-            self._mean = old.lerp(lines, 1 / self._count)
-        if self._mean is None:
-            return poses
-        across, up = self._mean
-        backwards = torch.linalg.cross(across, up)
-        length, size = up.norm(), across.norm().maximum(up.norm())
-        if float(length) > 0:
-            poses = poses / length
-        if float(backwards.norm()) <= 1e-3 * float(size.square()):
-            return poses
-        x, z = across / across.norm(), backwards / backwards.norm()
-        return poses @ torch.stack([x, torch.linalg.cross(z, x), z], dim=1)
+            old = lines if self._lines is None else self._lines
+            self._lines = old + (lines - old) / self._count
+        same = np.eye(self._encoder.skeleton.dims, dtype=np.float32)
+        if self._lines is None:
+            return same
+        across, up = self._lines
+        length = float(np.linalg.norm(up)) or 1.0
+        if len(across) != 3:
+            return same / length
+        backwards = np.cross(across, up)
+        width, depth = float(np.linalg.norm(across)), float(np.linalg.norm(backwards))
+        if depth <= 1e-3 * max(width, length) ** 2:
+            return same / length
+        x, z = across / width, backwards / depth
+        return np.stack([x, np.cross(z, x), z], axis=1) / length

@@ -121,6 +121,13 @@ class ActionStream:
         longest: The largest number of frames of an action.
         people: The most bodies that are looked at, which are compared as those of one clip.
         tolerance: Factor of all thresholds.
+
+    Attributes:
+        thresholds: The largest distance to each class at which it is found, ``[N]``.
+
+    Raises:
+        ValueError: If an option is out of range, the layout has not the joints, or the matcher
+            cannot compare clips of different lengths.
     """
 
     def __init__(
@@ -137,7 +144,7 @@ class ActionStream:
         if not 0 < tolerance < np.inf:  # nor NaN
             raise ValueError(f"tolerance must be positive and finite, got {tolerance}")
         self._comparison, self._source, self._longest = comparison, source, longest
-        self._thresholds = tolerance * comparison.thresholds()
+        self.thresholds = tolerance * comparison.thresholds()
         self._places = Places(people, MOST_ABSENT, source.dims)
         self._frames = Window(longest)
         self._embeddings = Window(longest) if _is_framewise(comparison, source) else None
@@ -267,7 +274,7 @@ class ActionStream:
         distances = -logits.numpy() / self._comparison.scale
         for segment, row, far in zip(segments, logits, distances, strict=True):
             best = int(row.argmax())
-            if (share := float(far[best] / self._thresholds[best])) < 1:
+            if (share := float(far[best] / self.thresholds[best])) < 1:
                 label = self._comparison.labels[best]
                 probability = float(row.softmax(dim=0)[best])
                 self._remember(share, Detection(*segment, label, probability))

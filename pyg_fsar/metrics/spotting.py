@@ -60,10 +60,7 @@ def frame_f1(found: Sequence[Action], truth: Sequence[Action]) -> float:
             if second[0] <= first[1]:
                 raise ValueError(f"actions overlap: {tuple(first)[:3]} and {tuple(second)[:3]}")
     right = sum(
-        max(0, min(a[1], b[1]) - max(a[0], b[0]) + 1)
-        for a in ours
-        for b in theirs
-        if a[2] == b[2]
+        max(0, min(a[1], b[1]) - max(a[0], b[0]) + 1) for a in ours for b in theirs if a[2] == b[2]
     )
     total = sum(action[1] - action[0] + 1 for action in [*ours, *theirs])
     return 2 * right / total if total else 1.0
