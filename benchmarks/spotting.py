@@ -3,10 +3,10 @@
     python benchmarks/spotting.py                # generated motions
     python benchmarks/spotting.py --utd data/UTD-MHAD --kinder-gator data/Kinder-Gator
 
-A recording joins clips of one person, who is in none of the examples: actions of five classes, which
-are to be found, and as many clips of other classes or more. Between clips the pose changes linearly
-in ten frames. The window's length and threshold are those with the best sum of scores on recordings
-of training classes, on which the constants of the stream were chosen as well; the table is of test
+A recording joins clips of one person, who is in none of the examples: actions of five classes,
+which are to be found, and clips of other classes. Between clips the pose changes linearly in ten
+frames. The window's length and threshold are those with the best sum of scores on recordings of
+training classes, on which the constants of the stream were chosen as well; the table is of test
 classes.
 """
 
@@ -71,9 +71,8 @@ def make(data: SkeletonDataset, shots: int, rng: np.random.Generator) -> Recordi
         count += len(bodies)
     clip = SkeletonSequence.from_bodies(np.concatenate(frames)[None], skeleton=clips[0].skeleton)
     classifier = FewShotClassifier().fit([clips[n] for n in examples], y[examples])
-    return Recording(
-        clip, classifier, float(np.median([clips[n].num_frames for n in examples])), truth
-    )
+    length = float(np.median([clips[n].num_frames for n in examples]))
+    return Recording(clip, classifier, length, truth)
 
 
 def window_distances(recording: Recording, length: int, hop: int) -> np.ndarray:

@@ -326,7 +326,7 @@ def _trajectories(clips: EmbeddedClips) -> list[np.ndarray]:
 
 
 def _is_framewise(comparison: Comparison, source: Skeleton) -> bool:
-    """Whether a frame's embedding is the same within any clip, which is tried with the transform."""
+    """Whether a frame's embedding is the same within any clip, as a trial tells."""
     encoder = comparison.model.encoder
     if getattr(encoder, "mixes_frames", not isinstance(encoder, torch.nn.Identity)):
         return False

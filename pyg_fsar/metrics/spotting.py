@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def frame_f1(found: Sequence[Action], truth: Sequence[Action]) -> float:
     """
     ours, theirs = _in_order(found), _in_order(truth)
     for actions in (ours, theirs):
-        for first, second in zip(actions, actions[1:], strict=False):
+        for first, second in pairwise(actions):
             if second[0] <= first[1]:
                 raise ValueError(f"actions overlap: {tuple(first)[:3]} and {tuple(second)[:3]}")
     right = sum(
