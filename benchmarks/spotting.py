@@ -101,10 +101,12 @@ def sliding_window(
     return found
 
 
-def window_actions(recording: Recording) -> dict[tuple[float, float], Actions]:
+def window_actions(
+    recording: Recording, lengths: Sequence[float] = LENGTHS
+) -> dict[tuple[float, float], Actions]:
     """What sliding windows find, by their length and threshold."""
     results = {}
-    for part in LENGTHS:
+    for part in lengths:
         length = max(int(part * recording.length), 8)
         hop = max(length // 4, 1)
         distances = window_distances(recording, length, hop)
@@ -135,6 +137,7 @@ def main() -> None:
     parser.add_argument("--processed", type=Path, help="folder of the stores")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5], help="examples per class")
     parser.add_argument("--recordings", type=int, default=5, help="recordings of each seed")
+    parser.add_argument("--chosen", type=int, default=4, help="recordings to choose the window by")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -152,7 +155,9 @@ def main() -> None:
     rows = []
     for shots in args.shots:
         rng = np.random.default_rng(1000)
-        best = choose([make(data, shots, rng) for data in train.values() for _ in range(4)])
+        best = choose(
+            [make(data, shots, rng) for data in train.values() for _ in range(args.chosen)]
+        )
         print(f"{shots} shots: window of {best[0]} example lengths, threshold {best[1]}")
         for name, data in test.items():
             ours, theirs = [], []
@@ -161,7 +166,9 @@ def main() -> None:
                 for _ in range(args.recordings):
                     recording = make(data, shots, rng)
                     ours.append(scores(recording.classifier.spot(recording.clip), recording.truth))
-                    theirs.append(scores(window_actions(recording)[best], recording.truth))
+                    theirs.append(
+                        scores(window_actions(recording, best[:1])[best], recording.truth)
+                    )
             for method, values in (("stream", ours), ("sliding window", theirs)):
                 row = {"data": name, "shots": shots, "method": method}
                 for score, column in zip(SCORES, np.array(values).T, strict=True):

@@ -15,11 +15,13 @@ __all__ = ["Ladder", "MovementProposals", "Segment"]
 # Chosen, as the other constants here, on training classes of real data; see the documentation.
 STEPS = 20  # steps between key poses in an example of median length
 FEWEST_STEPS = 5  # and in the example that moves least
-LOOSE = 0.5  # alignments beyond this distance are not proposed
+LOOSE = 0.6  # alignments beyond this distance are not proposed
+PENALTY = 0.5  # of an alignment for a step without a counterpart
 RISE = 0.03  # by so much a distance must rise for its minimum to count
 HOLD = 6  # or so many frames must pass
 RATIO = 1.4  # of a length of the ladder to the one before
-LEAST_MOVED, MOST_MOVED = 0.5, 2.0  # movement of an action, in that of the example
+MOST_STEPS = 10  # between two frames
+LEAST_MOVED, MOST_MOVED = 0.65, 1.6  # movement of an action, in that of the example
 OVERLAP = 4  # frames of the ladder begin at a quarter of their length
 
 
@@ -59,7 +61,7 @@ class MovementProposals:
         steps = [_steps(poses, self.step) for poses in trajectories]
         y = y[[len(step) > 0 for step in steps]]
         steps = [step for step in steps if len(step)]
-        self._aligner = SubsequenceAligner(steps) if steps else None
+        self._aligner = SubsequenceAligner(steps, PENALTY) if steps else None
         self._begins: deque[int] = deque(maxlen=longest)  # frames in which the last steps began
         # Places of the examples of each class, filled up with one that is infinitely far.
         groups = [np.flatnonzero(y == label) for label in np.unique(y)]
@@ -107,13 +109,16 @@ class MovementProposals:
         """
         if self._aligner is None:
             return []
-        vector = None if pose is None or there is None else self._moved(frame, pose, there)
-        if vector is not None:
-            self._begins.append(self._quiet)
+        moved = None if pose is None or there is None else self._moved(frame, pose, there)
+        if moved is not None:
+            size = float(np.linalg.norm(moved))
+            # A fast movement passes several key poses between two frames.
+            for _ in range(min(max(round(size / self.step), 1), MOST_STEPS)):
+                self._begins.append(self._quiet)
+                distance, start = self._aligner.step(moved / size)
             self._quiet = frame
-            distance, start = self._aligner.step(vector)
-            moved = (self._aligner.column - start) / self._aligner.lengths
-            possible = (moved >= LEAST_MOVED) & (moved <= MOST_MOVED)
+            part = (self._aligner.column - start) / self._aligner.lengths
+            possible = (part >= LEAST_MOVED) & (part <= MOST_MOVED)
             start -= self._aligner.column - len(self._begins)
             possible &= start >= 0
             self._arm(frame, np.where(possible, distance, np.inf), np.where(possible, start, 0))
@@ -126,13 +131,21 @@ class MovementProposals:
         return found
 
     def _moved(self, frame: int, pose: np.ndarray, there: np.ndarray) -> np.ndarray | None:
-        """Direction from the last key pose to this one, if it is one."""
+        """Movement from the last key pose to this one, if it is one."""
         if self._key is None or self._known is None:
             self._key, self._known, self._quiet = pose.copy(), there.copy(), frame
+            self._still, self._shifted = pose.copy(), frame
             return None
-        both = there & self._known
-        bodies = max(int(both.any(axis=1).sum()), 1)
-        moved: np.ndarray = np.where(both, pose - self._key, 0).sum(axis=0) / bodies
+        away = np.where(there & self._known, pose - self._still, 0)
+        if float(np.linalg.norm(away)) > self.step / 2:
+            if frame - self._shifted > HOLD:  # a pause ends, be it near the last key pose or not
+                self._quiet = frame - 1
+            self._still, self._shifted = np.where(there, pose, self._still), frame
+        steps = np.where(there & self._known, pose - self._key, 0)
+        sizes = np.linalg.norm(steps, axis=1)
+        # The mean over those who move: an onlooker makes nobody's movement smaller.
+        movers = max(int((sizes > sizes.max() / 2).sum()), 1)
+        moved: np.ndarray = steps.sum(axis=0) / movers
         # What is seen for the first time has not moved.
         self._key = np.where(there & ~self._known, pose, self._key)
         self._known = self._known | there
@@ -141,7 +154,7 @@ class MovementProposals:
             self._quiet = frame if size <= self.step / 2 else self._quiet
             return None
         self._key = np.where(there, pose, self._key)
-        return moved / size
+        return moved
 
     def _arm(self, frame: int, distance: np.ndarray, place: np.ndarray) -> None:
         """Remember the least distance of each class, and the frames of its path.

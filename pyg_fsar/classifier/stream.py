@@ -24,9 +24,9 @@ __all__ = ["ActionStream", "Comparison", "Detection"]
 SHORTEST = 6  # frames of an action
 # Fraction of an action's length, and the least number of frames, for which a better segment that
 # overlaps with it is waited for.
-PATIENCE, LEAST_PATIENCE = 0.25, 8
+PATIENCE, LEAST_PATIENCE = 0.5, 8
 # Of the distances of examples to other classes, see Comparison.thresholds.
-STRICTNESS = 0.75
+STRICTNESS = 0.4
 MOST_CALIBRATED = 200  # examples that are looked at for it
 MOST_ABSENT = 30  # frames after which a person who comes back is another one
 LEAST_LEFT = 0.7  # fraction of a proposed segment that must not have been reported before
@@ -113,7 +113,7 @@ class ActionStream:
     2. Proposed segments are classified as whole clips. One counts if its distance to a class is
        below the class's threshold, see :meth:`Comparison.thresholds`.
     3. Of segments that overlap the one with the smallest distance, in units of its threshold, is
-       reported, once for a time of a quarter of its length no better one has come.
+       reported, once for a time of half of its length no better one has come.
 
     Args:
         comparison: The fitted classifier.

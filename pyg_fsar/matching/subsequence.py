@@ -18,11 +18,12 @@ class SubsequenceAligner:
     Chiba (IEEE TASSP 1978) give
 
     .. math::
-        D_{it} = \min \left( D_{i,t-1} + c_{it}, \; D_{i-1,t-1} + 2 c_{it}, \;
-        D_{i-1,t} + c_{it} \right), \qquad D_{0t} = 0.
+        D_{it} = \min \left( D_{i,t-1} + c_{it} + p, \; D_{i-1,t-1} + 2 c_{it}, \;
+        D_{i-1,t} + c_{it} + p \right), \qquad D_{0t} = 0.
 
+    With a penalty :math:`p` a path keeps to equal steps, where rows and columns are of one size.
     The third term refers to the column that is being computed. With the running sum
-    :math:`C_{it}` of the column's costs, all rows follow from one running minimum,
+    :math:`C_{it}` of the column's costs and penalties, all rows follow from one running minimum,
     :math:`D_{it} = C_{it} + \min_{j \le i} (b_{jt} - C_{jt})`, where :math:`b` is the minimum of
     the first two terms; so a column takes a fixed number of array operations. Memory is constant:
     one column, and in which column the path of each of its cells began.
@@ -30,12 +31,14 @@ class SubsequenceAligner:
     Args:
         references: One or more sequences of unit vectors; the cost is one minus the cosine, from 0
             to 2.
+        penalty: Added for every row without a column of its own, and the other way round.
 
     Shapes:
         - **references:** ``[n, D]`` each
 
     Raises:
-        ValueError: If there is no reference, one is empty, or they differ in ``D``.
+        ValueError: If there is no reference, one is empty, or they differ in ``D``; if the penalty is
+            negative.
 
     Example:
         >>> aligner = SubsequenceAligner([np.eye(3)])
@@ -45,13 +48,16 @@ class SubsequenceAligner:
         (0.0, 1)
     """
 
-    def __init__(self, references: Sequence[np.ndarray]) -> None:
+    def __init__(self, references: Sequence[np.ndarray], penalty: float = 0.0) -> None:
         widths = {reference.shape[1:] for reference in references}
         if len(widths) != 1 or not all(len(reference) for reference in references):
             raise ValueError(
                 "references must be one or more sequences [n, D] of at least one vector, got "
                 f"shapes {[reference.shape for reference in references][:5]}"
             )
+        if not 0 <= penalty < np.inf:  # nor NaN
+            raise ValueError(f"penalty must be 0 or more and finite, got {penalty}")
+        self.penalty = penalty
         self.lengths = np.array([len(reference) for reference in references])
         shape = len(references), int(self.lengths.max())
         # Rows beyond a reference's last one are computed, and never looked at.
@@ -89,11 +95,11 @@ class SubsequenceAligner:
         before[:, 1:] = self._total[:, :-1]
         began = np.full_like(self._start, self.column)
         began[:, 1:] = self._start[:, :-1]
-        diagonal, stay = before + 2 * cost, self._total + cost
+        diagonal, stay = before + 2 * cost, self._total + cost + self.penalty
         from_diagonal = diagonal < stay
         best = np.where(from_diagonal, diagonal, stay)
         began = np.where(from_diagonal, began, self._start)
-        run = cost.cumsum(axis=1, dtype=np.float64)
+        run = (cost + self.penalty).cumsum(axis=1, dtype=np.float64)
         best -= run
         least = np.minimum.accumulate(best, axis=1)
         # The row from which the path climbs within this column.

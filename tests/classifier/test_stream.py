@@ -71,7 +71,7 @@ def classifier():
 
 
 def own(encoder, transform=None):
-    model = FewShotModel(encoder, build_matcher("dtw", scale=10.0))
+    model = FewShotModel(encoder, build_matcher("dtw", shots="nearest", scale=10.0))
     return FewShotClassifier(model, "body15", transform).fit(*examples())
 
 

@@ -13,7 +13,7 @@ def unit(seed: int, count: int, width: int = 4) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def plain(reference: np.ndarray, stream: np.ndarray) -> tuple[float, int]:
+def plain(reference: np.ndarray, stream: np.ndarray, penalty: float) -> tuple[float, int]:
     """The least cost of a path to the end of both, and the latest column where one begins."""
     best, begin = np.inf, -1
     for first in range(len(stream)):
@@ -24,8 +24,8 @@ def plain(reference: np.ndarray, stream: np.ndarray) -> tuple[float, int]:
             for t in range(cost.shape[1]):
                 if i + t:
                     steps = [
-                        total[i, t - 1] + cost[i, t] if t else np.inf,
-                        total[i - 1, t] + cost[i, t] if i else np.inf,
+                        total[i, t - 1] + cost[i, t] + penalty if t else np.inf,
+                        total[i - 1, t] + cost[i, t] + penalty if i else np.inf,
                         total[i - 1, t - 1] + 2 * cost[i, t] if i and t else np.inf,
                     ]
                     total[i, t] = min(steps)
@@ -34,13 +34,14 @@ def plain(reference: np.ndarray, stream: np.ndarray) -> tuple[float, int]:
     return best / (2 * len(reference)), begin
 
 
-def test_all_rows_and_begins() -> None:
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+def test_all_rows_and_begins(penalty: float) -> None:
     references, stream = [unit(1, 5), unit(2, 3), unit(3, 1)], unit(4, 12)
-    aligner = SubsequenceAligner(references)
+    aligner = SubsequenceAligner(references, penalty)
     for column, vector in enumerate(stream):
         distance, start = aligner.step(vector)
         for number, reference in enumerate(references):
-            expected, begin = plain(reference, stream[: column + 1])
+            expected, begin = plain(reference, stream[: column + 1], penalty)
             assert distance[number] == pytest.approx(expected, abs=1e-5)
             assert start[number] == begin
 
@@ -76,3 +77,5 @@ def test_refused() -> None:
     for references in ([], [np.zeros((0, 3))], [unit(1, 2, 3), unit(2, 2, 4)]):
         with pytest.raises(ValueError, match="references must be one or more sequences"):
             SubsequenceAligner(references)
+    with pytest.raises(ValueError, match="penalty must be 0 or more"):
+        SubsequenceAligner([unit(1, 2)], -1)
