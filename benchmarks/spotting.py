@@ -30,7 +30,7 @@ from pyg_fsar.training import format_table
 N_WAY, GAP = 5, 10
 SCORES = {"edit accuracy": edit_accuracy, "frame F1": frame_f1, "action F1": segment_f1}
 # Of the window: its length in median lengths of examples, and factors of the stream's thresholds.
-LENGTHS, TOLERANCES = (0.35, 0.5, 0.75, 1.0), (0.5, 0.65, 0.8, 1.0)
+LENGTHS, TOLERANCES = (0.5, 0.75, 1.0, 1.3), (0.8, 1.0, 1.25, 1.6)
 Actions = list[tuple[int, int, Any]]
 
 

@@ -1,8 +1,8 @@
 """Names gestures as they happen, from a camera, a pipe or a file.
 
-    pyg-fsar classify my_gestures/ some_clip.json --save gestures    # once: examples of each gesture
-    python examples/live.py gestures --camera 0                      # needs mediapipe and opencv
-    python examples/live.py gestures recording.json                  # any file that pyg-fsar reads
+    pyg-fsar classify my_gestures/ some_clip.json --save gestures    # once
+    python examples/live.py gestures --camera 0          # needs mediapipe and opencv
+    python examples/live.py gestures recording.json      # any file that pyg-fsar reads
     some_tracker | python examples/live.py gestures - --layout mediapipe33
 
 A pipe, and a file that ends in ``.jsonl``, have one JSON document a line for each frame: the bodies
@@ -71,6 +71,12 @@ def from_lines(lines: TextIO) -> Frames:
             ) from error
 
 
+def from_file(path: Path) -> Frames:
+    """Frames of a file of such lines."""
+    with path.open() as lines:
+        yield from from_lines(lines)
+
+
 def camera_frames(number: int) -> Frames:
     """World landmarks of MediaPipe in the package's axes, frame by frame.
 
@@ -107,7 +113,7 @@ def open_source(options: Namespace) -> tuple[str | Skeleton, Frames]:
         return "mediapipe33", camera_frames(options.camera)
     path = Path(options.source)
     if options.source == "-" or path.suffix == ".jsonl":
-        frames = from_lines(sys.stdin if options.source == "-" else path.open())
+        frames = from_lines(sys.stdin) if options.source == "-" else from_file(path)
         if options.camera_axes:
             frames = (None if frame is None else from_camera(frame) for frame in frames)
         return options.layout, frames
@@ -151,6 +157,7 @@ class Terminal:
         sys.stderr.write(CLEAR)
 
     def draw(self, frame: Any, label: str) -> None:
+        """Show a frame and the last gesture."""
         width = min(COLUMNS, shutil.get_terminal_size().columns)
         picture = as_text(frame, self.layout, columns=width)
         lines = "\n".join(f"{line}\x1b[K" for line in [*picture.split("\n"), label])
@@ -167,6 +174,7 @@ class Window:
         self.axes = plt.figure("pyg_fsar").gca()
 
     def draw(self, frame: Any, label: str) -> None:
+        """Show a frame and the last gesture."""
         self.axes.clear()
         self.axes.set_title(label or " ")
         self.axes.set_aspect("equal")

@@ -176,6 +176,7 @@ class RunningPose:
         """Forget the stream."""
         self._lines: np.ndarray | None = None
         self._count = 0
+        self._centred = False
 
     def __call__(self, bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Poses of a frame's bodies, and which of their coordinates are known.
@@ -192,8 +193,9 @@ class RunningPose:
         ends = bodies[:, first, : self._dims] + bodies[:, second, : self._dims]
         joints[..., : self._dims] = np.where(there[..., None], ends / 2, 0)
         center = self._encoder.skeleton.center
-        # A joint has no place without the central one, unless the layout lacks that.
-        known = there & there[:, [center]] if self._had[center] else there
+        # A joint has no place without the central one, unless the stream has never had that.
+        self._centred |= bool(there[:, center].any())
+        known = there & there[:, [center]] if self._centred else there
         poses = self._encoder.relative(torch.from_numpy(joints)).numpy()
         if len(self._torso) == 4:
             whole = there[:, self._torso].all(axis=1)

@@ -37,8 +37,8 @@ class SubsequenceAligner:
         - **references:** ``[n, D]`` each
 
     Raises:
-        ValueError: If there is no reference, one is empty, or they differ in ``D``; if the penalty is
-            negative.
+        ValueError: If there is no reference, one is empty, or they differ in ``D``, or if the
+            penalty is negative.
 
     Example:
         >>> aligner = SubsequenceAligner([np.eye(3)])

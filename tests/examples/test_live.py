@@ -107,11 +107,7 @@ def test_window(script):
     matplotlib.use("Agg")
     layout = Skeleton.get("mediapipe33")
     window = script.Window(layout)
-    with (
-        pytest.warns(UserWarning, match="non-interactive")
-        if False
-        else pytest.MonkeyPatch.context() as patch
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(window.plt, "pause", lambda seconds: None)
         window.draw(raised_hand()[15], "raise")
         assert len(window.axes.lines) == len(layout.bones)
