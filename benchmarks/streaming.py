@@ -30,7 +30,7 @@ N_WAY, K_SHOT = 20, 5
 
 
 def classifiers() -> dict[str, FewShotClassifier]:
-    data = FakeSkeletonDataset("kinect20", N_WAY, K_SHOT)
+    data = FakeSkeletonDataset("kinect20", 2 * N_WAY, K_SHOT)  # half are for training
     clips, labels = data.gather(range(len(data))), data.labels
     identity = FewShotModel(torch.nn.Identity(), build_matcher("dtw", shots="nearest"))
     framewise = FewShotClassifier(identity, "kinect20", CenterOnJoint(mode="frame"))
@@ -42,7 +42,7 @@ def classifiers() -> dict[str, FewShotClassifier]:
 
 def recording() -> np.ndarray:
     """Clips of other people one after the other, ``[T, V, 3]``: the stream is never at rest."""
-    data = FakeSkeletonDataset("kinect20", N_WAY, 2, seed=1)
+    data = FakeSkeletonDataset("kinect20", 2 * N_WAY, 2, seed=1)
     return np.concatenate([data[number].bodies[0].numpy() for number in range(len(data))])
 
 

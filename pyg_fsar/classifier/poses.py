@@ -187,7 +187,7 @@ class RunningPose:
         """
         # The arithmetic of MapJoints and AddDepth, since making clips of frames takes milliseconds.
         first, second = self._ends
-        seen = bodies.any(axis=-1)
+        seen = np.any(bodies, axis=-1)
         there = seen[:, first] & seen[:, second] & self._had
         joints = np.zeros((*there.shape, self._encoder.skeleton.dims), dtype=np.float32)
         ends = bodies[:, first, : self._dims] + bodies[:, second, : self._dims]

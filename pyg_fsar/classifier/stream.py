@@ -156,8 +156,10 @@ class ActionStream:
         self.reset()
 
     def _proposer(self) -> MovementProposals | Ladder:
-        matcher, encoder = self._comparison.model.matcher, self._comparison.model.encoder
-        support, y = self._comparison.support, np.asarray(self._comparison.support.y.cpu())
+        matcher: Any = self._comparison.model.matcher
+        encoder, support = self._comparison.model.encoder, self._comparison.support
+        classes: Any = support.y
+        y = classes.cpu().numpy()
         if self._embeddings is None and self._pose is None:
             return Ladder(SHORTEST, self._longest)
         if self._embeddings is not None:
@@ -245,14 +247,27 @@ class ActionStream:
                 last = self._embeddings.count - 1
                 self._embeddings.append(None if last < 0 else self._embeddings[last, last][0])
                 return None, None
-            embedded = self._embedded([_clip(bodies[:, None], self._source)])
-            vector = embedded.x[0, 0].cpu().numpy()
+            vector = self._embedded_frame(bodies)
             self._embeddings.append(vector)
             pose = vector.reshape(1, -1)
             return pose, np.ones_like(pose, dtype=bool)
         if bodies is None or self._pose is None:
             return None, None
         return self._pose(bodies)
+
+    def _embedded_frame(self, bodies: np.ndarray) -> np.ndarray:
+        """Without the checks of clips, which cost more than a frame does."""
+        clip, model = _clip(bodies[:, None], self._source), self._comparison.model
+        if self._comparison.transform is not None:
+            clip = self._comparison.transform(clip)
+        with evaluation_mode(model), torch.no_grad():
+            vector: np.ndarray = model.embed(clip).x[0, 0].cpu().numpy()
+        if not np.isfinite(vector).all():
+            raise FloatingPointError(
+                f"the embedding of frame {self.frame - 1} is NaN or infinite; look for a weight of "
+                "the model that is NaN, or extreme values in the frame"
+            )
+        return vector
 
     def _embedded(self, clips: Sequence[SkeletonSequence]) -> EmbeddedClips:
         with evaluation_mode(self._comparison.model), torch.no_grad():
