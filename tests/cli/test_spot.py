@@ -31,7 +31,8 @@ def recording(examples: Path, tmp_path: Path) -> Path:
     parts = [part for clip in clips for part in (clip[:, :1].repeat(30, 1), clip)]
     path = tmp_path / "new" / "recording.trc"
     path.parent.mkdir()
-    MOTION_SAMPLES["trc"].write(path, np.concatenate([*parts, clips[-1][:, -1:].repeat(30, 1)], axis=1))
+    parts.append(clips[-1][:, -1:].repeat(30, 1))
+    MOTION_SAMPLES["trc"].write(path, np.concatenate(parts, axis=1))
     return path
 
 
