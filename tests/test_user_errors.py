@@ -43,6 +43,7 @@ MISTAKES = {
     "reproduce": [("--data utd --root none", "there is no folder"), ("--budget x", "invalid")],
     "compose_pyg": [("--n-way 500", "need 500 classes"), ("--lr nan", "lr must be at least 0")],
     "cross_dataset": [("--utd none", "there is no folder"), ("--episodes x", "invalid int value")],
+    "live": [("none none.json", "no file"), ("none", "give either a source or --camera")],
     "pyg-fsar": [
         ("info none", "there is no file or folder"),
         ("info text.txt", "is of no known format"),
@@ -57,6 +58,8 @@ MISTAKES = {
         ("classify clips clips/a/0.csv --model none", "there is no model"),
         ("classify clips clips/a/0.csv --top 0", "--top must be at least 1"),
         ("classify clips clips/a/0.csv --save used", "no part of a classifier"),
+        ("spot clips none", "there is no file or folder"),
+        ("spot clips clips/a/0.csv --tolerance 0", "--tolerance must be positive"),
         ("explain clips none", "there is no file or folder"),
         ("reproduce --data utd", "needs 1 folders in --root, got 0"),
         ("reproduce --root empty", "needs 0 folders in --root, got 1"),
@@ -112,7 +115,7 @@ def test_a_mistake_is_one_line(
     if "cuda" in line and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     arguments = line.split()
-    if name not in ("pyg-fsar", "cross_dataset") and "--accelerator" not in arguments:
+    if name not in ("pyg-fsar", "cross_dataset", "live") and "--accelerator" not in arguments:
         arguments += ["--accelerator", "cpu"]
     with pytest.raises(SystemExit) as exit_info:
         run_script(lambda: program(name)(arguments))

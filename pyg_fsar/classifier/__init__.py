@@ -2,5 +2,6 @@
 
 from pyg_fsar.classifier.classifier import FewShotClassifier
 from pyg_fsar.classifier.explanation import Explanation
+from pyg_fsar.classifier.stream import ActionStream, Detection
 
-__all__ = ["Explanation", "FewShotClassifier"]
+__all__ = ["ActionStream", "Detection", "Explanation", "FewShotClassifier"]

@@ -25,7 +25,8 @@ from pyg_fsar.classifier.clips import (
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
-from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
+from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
@@ -304,6 +305,49 @@ class FewShotClassifier:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="ascii", newline="\n")
         return why
+
+    def stream(self, skeleton: str | Skeleton | None = None, **options: Any) -> ActionStream:
+        """Find actions in frames that arrive one at a time, in constant memory.
+
+        Args:
+            skeleton: Layout of the frames, or its registered name; that of arrays if not given.
+            **options: As for :class:`~pyg_fsar.classifier.ActionStream`.
+
+        Raises:
+            ValueError: Before :meth:`fit`, if the layout is unknown or an option out of range, or
+                if the matcher cannot compare clips of different lengths.
+        """
+        support, model = self._fitted(), self._few_shot
+        arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
+        source = arrays if skeleton is None else Skeleton.get(skeleton)
+
+        def embed(clips: Clips) -> EmbeddedClips:
+            return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
+
+        comparison = Comparison(model, support, self.classes_.tolist(), embed, self._preparation)
+        return ActionStream(comparison, source, **options)
+
+    def spot(self, clip: Clip, **options: Any) -> list[Detection]:
+        """Find actions in a whole recording: what a :meth:`stream` of its frames reports.
+
+        Args:
+            clip: The recording.
+            **options: As for :class:`~pyg_fsar.classifier.ActionStream`.
+
+        Returns:
+            Tuples ``(start, end, label, probability)`` in the order of time; both frames included.
+
+        Raises:
+            ValueError: As for :meth:`stream` and its frames, and for other axes.
+        """
+        skeleton = clip.skeleton if isinstance(clip, SkeletonSequence) else None
+        bodies = clip.bodies if isinstance(clip, SkeletonSequence) else clip
+        if bodies.ndim not in (3, 4):
+            raise ValueError(f"a recording is [M, T, V, C] or [T, V, C], got {tuple(bodies.shape)}")
+        stream = self.stream(skeleton, **options)
+        frames = bodies if bodies.ndim == 3 else bodies.swapaxes(0, 1)
+        found = [action for frame in frames if (action := stream.push(frame)) is not None]
+        return found + stream.finish()
 
     def save(self, folder: str | Path) -> None:
         """Write model, support embeddings and labels, from which nothing that is loaded can run

@@ -45,6 +45,8 @@ def show(result: dict[str, Any] | list[dict[str, Any]], as_json: bool) -> str:
     """
     if as_json:
         return json.dumps(_finite(result), indent=2, ensure_ascii=False, allow_nan=False)
+    if not result:
+        return "nothing was found"
     if isinstance(result, list):
         rows = [{_title(name): _plain(value) for name, value in row.items()} for row in result]
         return format_table(rows)

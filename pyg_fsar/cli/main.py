@@ -17,6 +17,7 @@ from pyg_fsar.cli.explain import EXPLAIN
 from pyg_fsar.cli.info import INFO
 from pyg_fsar.cli.prepare import PREPARE
 from pyg_fsar.cli.reproduce import REPRODUCE
+from pyg_fsar.cli.spot import SPOT
 from pyg_fsar.cli.train import TRAIN
 from pyg_fsar.training import run_script
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "train": TRAIN,
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
+    "spot": SPOT,
     "explain": EXPLAIN,
     "reproduce": REPRODUCE,
 }
@@ -46,6 +48,7 @@ IN_SHELL = {
     r"\bnames=\{\.\.\.\} has": "--joint names",
     r"\bunknown='ignore'": "--ignore-unknown",
     r"\bnum_blocks\b": "--blocks",
+    r"\b(longest|people|tolerance) must\b": r"--\1 must",
     r"\bn_way\b": "--n-way",
     r"\bk_shot\b": "--k-shot",
     r"\bn_query\b": "--n-query",

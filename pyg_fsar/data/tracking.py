@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["order_by_motion", "track_people"]
+__all__ = ["PeopleTracker", "order_by_motion", "track_people"]
 
 MAX_PEOPLE = 200  # in one frame; more are no people who act
 OLD = 0.5  # share of a track's former velocity and size in the next one
@@ -57,30 +57,55 @@ def track_people(
     person = np.full(len(frame), -1, dtype=np.int64)
     if counts.max(initial=0) <= 1:
         return np.zeros_like(person)
-    # Imported where two people meet: it takes longer than reading most files.
-    from scipy.optimize import linear_sum_assignment
-
-    num_people = 0
-    active: list[_Track] = []
+    tracker = PeopleTracker(max_gap, max_distance)
     for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
-        poses = np.asarray(joints[group], dtype=np.float64)
+        person[group] = tracker.update(np.asarray(joints[group], dtype=np.float64), number)
+    return _without_ghosts(person, frame, min_frames)
+
+
+class PeopleTracker:
+    """Follows people one frame at a time; see :func:`track_people` for how, and for the arguments.
+
+    Args:
+        max_gap: The most frames from one sight of a person to the next.
+        max_distance: The farthest that a person gets from where they are expected.
+    """
+
+    def __init__(self, max_gap: int = 30, max_distance: float = 0.6) -> None:
+        self.max_gap, self.max_distance = max_gap, max_distance
+        self._active: list[_Track] = []
+        self._num_people = 0
+
+    def update(self, poses: np.ndarray, frame: int) -> list[int]:
+        """Numbers of the people in the next frame, counted from 0 by first appearance.
+
+        Args:
+            poses: Skeletons; a joint that is all zero is missing.
+            frame: Number of the frame, larger than that of the last call.
+
+        Shapes:
+            - **poses:** ``[P, V, C]``, the channels being coordinates
+        """
+        # Imported where people are followed: it takes longer than reading most files.
+        from scipy.optimize import linear_sum_assignment
+
         seen = np.any(poses, axis=-1)
-        active = [track for track in active if number - track.frame <= max_gap]
-        cost = _costs(active, poses, seen, number, max_distance)
+        self._active = [track for track in self._active if frame - track.frame <= self.max_gap]
+        cost = _costs(self._active, poses, seen, frame, self.max_distance)
         rows, columns = linear_sum_assignment(cost)
         taken = cost[rows, columns] < FORBIDDEN
         matched = dict(zip(columns[taken].tolist(), rows[taken].tolist(), strict=True))
-        before = list(active)
-        for place, detection in enumerate(group.tolist()):
+        before, numbers = list(self._active), []
+        for place in range(len(poses)):
             if place in matched:
                 track = before[matched[place]]
-                track.update(poses[place], seen[place], number)
+                track.update(poses[place], seen[place], frame)
             else:
-                track = _Track(num_people, poses[place], seen[place], number)
-                num_people += 1
-                active.append(track)
-            person[detection] = track.number
-    return _without_ghosts(person, frame, min_frames)
+                track = _Track(self._num_people, poses[place], seen[place], frame)
+                self._num_people += 1
+                self._active.append(track)
+            numbers.append(track.number)
+        return numbers
 
 
 class _Track:

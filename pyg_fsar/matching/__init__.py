@@ -55,6 +55,7 @@ from pyg_fsar.matching.shots import (
     soft_dtw_barycentre,
     soft_dtw_barycentres,
 )
+from pyg_fsar.matching.subsequence import SubsequenceAligner
 from pyg_fsar.matching.udtw import UDTWMatcher
 from pyg_fsar.matching.views import ViewsMaker
 
@@ -90,6 +91,7 @@ __all__ = [
     "ReferenceMatcher",
     "Shots",
     "SoftDTW",
+    "SubsequenceAligner",
     "UDTWMatcher",
     "UncertainCost",
     "Views",

@@ -1,4 +1,4 @@
-"""Measures of over-smoothing, and of accuracy."""
+"""Measures of over-smoothing, of accuracy, and of actions found in recordings."""
 
 from pyg_fsar.metrics.accuracy import (
     QUERY_METRICS,
@@ -13,15 +13,19 @@ from pyg_fsar.metrics.smoothing import (
     mean_average_distance,
     numerical_rank,
 )
+from pyg_fsar.metrics.spotting import edit_accuracy, frame_f1, segment_f1
 
 __all__ = [
     "QUERY_METRICS",
     "accuracy",
     "cosine_similarity_map",
     "dirichlet_energy",
+    "edit_accuracy",
     "effective_rank",
+    "frame_f1",
     "mean_average_distance",
     "mean_confidence_interval",
     "numerical_rank",
     "query_hits",
+    "segment_f1",
 ]

@@ -48,10 +48,8 @@ class MotionFeatures(SkeletonEncoder):
 
     def encode(self, x: Tensor) -> Tensor:
         """Features of bodies; see the class."""
-        center = self.skeleton.center
-        there = present_joints(x, center).unsqueeze(-1)
-        is_center = torch.arange(x.size(2), device=x.device).view(-1, 1) == center
-        x = (x - x[:, :, center, None].masked_fill(is_center, 0)).masked_fill(~there, 0)
+        there = present_joints(x, self.skeleton.center).unsqueeze(-1)
+        x = self.relative(x).masked_fill(~there, 0)
         mean = x.sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1)
         frames = torch.arange(x.size(1), device=x.device)
         after, before = (frames + 1).clamp(max=x.size(1) - 1), (frames - 1).clamp(min=0)
@@ -59,6 +57,25 @@ class MotionFeatures(SkeletonEncoder):
         velocity = (x[:, after] - x[:, before]).masked_fill(~steady, 0)
         positions = (x - mean).masked_fill(~there, 0)
         return torch.cat([positions, self.velocity * velocity], dim=-1)
+
+    def relative(self, x: Tensor) -> Tensor:
+        """All joints relative to the central one, and that one as it is.
+
+        Shapes:
+            - **x, output:** ``[..., V, D]``
+        """
+        center = self.skeleton.center
+        is_center = torch.arange(x.size(-2), device=x.device).view(-1, 1) == center
+        return x - x[..., center, None, :].masked_fill(is_center, 0)
+
+    def positions(self, embedded: Tensor) -> Tensor:
+        """Of what the encoder made of clips, :meth:`relative` joints less their mean.
+
+        Shapes:
+            - **embedded:** ``[..., V, 2 D]``
+            - **output:** ``[..., V, D]``
+        """
+        return embedded[..., : self.skeleton.dims]
 
     def extra_repr(self) -> str:
         """Options shown by ``print``."""
