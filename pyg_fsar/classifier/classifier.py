@@ -19,12 +19,14 @@ from pyg_fsar.classifier.clips import (
     Clips,
     Transform,
     check_clips,
+    join_labels,
     label_array,
     prepare_clip,
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
 from pyg_fsar.classifier.storage import read_folder, write_folder
-from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
+from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
@@ -33,6 +35,8 @@ from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import load_pretrained
 
 __all__ = ["FewShotClassifier"]
+
+FALSE_ALARMS = 0.05
 
 
 class FewShotClassifier:
@@ -58,14 +62,23 @@ class FewShotClassifier:
             stay as they are, or without a model get the preparation of that which is loaded.
         device: Where to compute, to which the model is moved; where the model is if not given.
         batch_size: Clips that are encoded and matched at once, which bounds the memory.
+        unknown: Label of clips that are near to no class, a text or a number. If not given, every
+            clip gets the label of a class.
+        false_alarms: With ``unknown``, the fraction of clips of no class that may get the label of
+            one. The examples alone calibrate it, so with few of them it is rough.
 
     Attributes:
-        classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``.
+        classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``. The unknown
+            label is not among them.
         skeleton_: Layout of the clips that the encoder gets.
+        thresholds_: With ``unknown``, the largest of :meth:`distances` at which a clip is taken for
+            one of a class; ``[N]``.
 
     Raises:
-        TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`.
-        ValueError: If the batch size is not positive or the skeleton unknown.
+        TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`, the batch size no whole
+            number, or the unknown label neither text nor number.
+        ValueError: If the batch size is not positive, the skeleton unknown, ``false_alarms`` not
+            between 0 and 1 or given without ``unknown``, or the unknown label NaN.
 
     Example:
         >>> classifier = FewShotClassifier(skeleton="coco17")
@@ -75,6 +88,7 @@ class FewShotClassifier:
 
     classes_: np.ndarray
     skeleton_: Skeleton
+    thresholds_: np.ndarray
     # What scikit-learn before its version 1.6 asks for in place of tags.
     _estimator_type = "classifier"
 
@@ -85,6 +99,8 @@ class FewShotClassifier:
         transform: Transform | None = None,
         device: torch.device | str | None = None,
         batch_size: int = 64,
+        unknown: Any = None,
+        false_alarms: float = FALSE_ALARMS,
     ) -> None:
         if isinstance(model, str | Path):
             model = FewShotModel.from_pretrained(model)
@@ -93,8 +109,16 @@ class FewShotClassifier:
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "
                 "join an encoder and a matcher by FewShotModel(encoder, matcher)"
             )
+        if not isinstance(batch_size, int | np.integer):
+            raise TypeError(f"batch_size must be a whole number, got {batch_size!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_unknown(unknown, false_alarms)
+        if unknown is None and false_alarms != FALSE_ALARMS:
+            raise ValueError(
+                "false_alarms has no effect without a label for unknown clips; give unknown=, such "
+                "as unknown='none of these'"
+            )
         if skeleton is not None:
             Skeleton.get(skeleton)
         self.model = model if model is None or device is None else model.to(device)
@@ -102,8 +126,12 @@ class FewShotClassifier:
         self.transform = transform
         self.device = device
         self.batch_size = batch_size
+        self.unknown = unknown
+        self.false_alarms = false_alarms
         self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
+        # Of an example that is the only one of its class; NaN of others.
+        self._copy_distances = np.empty(0)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, by name, as scikit-learn asks for them.
@@ -147,22 +175,112 @@ class FewShotClassifier:
 
         Raises:
             ValueError: If there is no clip or there are more or fewer labels; if a clip has no
-                frame, a value that is not finite, or another skeleton than the encoder; or if clips
-                differ in length or channels and the matcher cannot compare them.
+                frame, a value that is not finite, or another skeleton than the encoder; if clips
+                differ in length or channels and the matcher cannot compare them; or if a label is
+                NaN or the unknown one.
             TypeError: If something is no clip, or labels cannot be sorted.
         """
         check_clips(clips)
-        classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
+        self._learn(clips, label_array(labels, len(clips)), self._layout(clips), None)
+        return self
+
+    def partial_fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
+        """Add examples, of classes that are there or new ones; the others are not embedded again.
+
+        The same as :meth:`fit` with all examples so far and then these. Before :meth:`fit` it is
+        :meth:`fit`.
+
+        Args:
+            clips: As for :meth:`fit`.
+            labels: As for :meth:`fit`.
+
+        Raises:
+            ValueError: As for :meth:`fit`; the classifier then stays as it was.
+            TypeError: As for :meth:`fit`, and if labels are of another kind than those before.
+        """
+        if self._support is None:
+            return self.fit(clips, labels)
+        check_clips(clips)
+        given = label_array(labels, len(clips))
+        self._learn(clips, given, self.skeleton_, self._support)
+        return self
+
+    def remove(self, label: Any) -> FewShotClassifier:
+        """Forget a class and its examples; the others are not embedded again.
+
+        The same as :meth:`fit` with the examples of the other classes.
+
+        Args:
+            label: One of ``classes_``.
+
+        Raises:
+            ValueError: Before :meth:`fit`, or if there is no such class or no other one.
+        """
+        support, known = self._fitted(), self.classes_.tolist()
+        if label not in known:
+            raise ValueError(f"unknown label {label!r}; known are {known!s:.200}")
+        if len(known) == 1:
+            raise ValueError(f"{label!r} is the only class, and one must remain; use fit instead")
+        number = known.index(label)
+        assert support.y is not None
+        rest = support[support.y != number]
+        assert rest.y is not None
+        rest = rest.with_y(rest.y - (rest.y > number).to(rest.y.dtype))
+        copies = self._copy_distances[(support.y != number).cpu().numpy()]
+        with evaluation_mode(self._few_shot), torch.no_grad():
+            self._keep(np.delete(self.classes_, number), rest, copies)
+        return self
+
+    def _learn(
+        self, clips: Clips, labels: np.ndarray, layout: Skeleton, before: EmbeddedClips | None
+    ) -> None:
+        """Make clips the support, behind what was there before."""
+        copies = np.empty(0)
+        if before is not None:
+            assert before.y is not None
+            labels = join_labels(self.classes_[before.y.cpu().numpy()], labels)
+            copies = self._copy_distances
+        classes, y = np.unique(labels, return_inverse=True)
         if classes.dtype.kind == "U":  # as wide as its own texts, not as those it was chosen from
             classes = np.array(classes.tolist())
-        model, layout = self._few_shot, self._layout(clips)
+        if self.unknown is not None and self.unknown in classes.tolist():
+            raise ValueError(
+                f"{self.unknown!r} is the label of unknown clips, so no example can have it; give "
+                "FewShotClassifier(unknown=...) another"
+            )
+        model = self._few_shot
         with evaluation_mode(model), torch.no_grad():
-            support = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            added = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
             # A matcher that cannot compare these clips says so here, and not when predicting.
             model.match(support, support[:1])
-        self.classes_, self.skeleton_, self._support = classes, layout, support
-        return self
+            only_one = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
+            added_copies = self._measure_copies(clips, layout, added, only_one)
+            self._keep(classes, support, np.concatenate([copies, added_copies]))
+        self.skeleton_ = layout
+
+    def _measure_copies(
+        self, clips: Clips, layout: Skeleton, examples: EmbeddedClips, wanted: np.ndarray
+    ) -> np.ndarray:
+        """Mean distance of perturbed copies to those examples that are wanted, NaN of others."""
+        distances = np.full(len(clips), np.nan)
+        numbers = torch.arange(len(clips), device=examples.x.device)
+        for number, clip in enumerate(clips):
+            if wanted[number]:
+                (prepared,) = self._prepared([clip], layout)
+                copies = self._few_shot.embed(list(perturbed(prepared))).to(examples.x.device)
+                example = examples[numbers == number].with_y(numbers[:1])
+                distances[number] = self._compare(example, copies, 1).mean()
+        return distances
+
+    def _keep(self, classes: np.ndarray, support: EmbeddedClips, copies: np.ndarray) -> None:
+        """Take over a support, when nothing can fail any more."""
+        if self.unknown is not None:
+            self.thresholds_ = class_thresholds(
+                self._compare, support, len(classes), copies, self.false_alarms
+            )
+        self.classes_, self._support, self._copy_distances = classes, support, copies
 
     @property
     def support_(self) -> EmbeddedClips:
@@ -171,6 +289,10 @@ class FewShotClassifier:
 
     def predict(self, clips: Clips) -> np.ndarray:
         """The most probable label of each clip.
+
+        With ``unknown`` it is that of the nearest class among those within their thresholds, and
+        the unknown label where there is none. That is of the kind of the other labels, as texts
+        are; else labels are an array of objects.
 
         Shapes:
             - **output:** ``[n]``
@@ -181,13 +303,15 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        best = self._logits(clips).argmax(dim=-1).numpy()
-        return self.classes_[best]
+        numbers = accepted(self.distances(clips), self._thresholds())
+        return named(numbers, self.classes_, self.unknown)
 
     def predict_proba(self, clips: Clips) -> np.ndarray:
         """Probability of each class, in the order of ``classes_``; errors as for :meth:`predict`.
 
         It is the softmax of the matcher's logits, so the matcher's scale decides how sharp it is.
+        The unknown label has no column: probabilities are those of a clip that is of some class,
+        and rows sum to 1 also for clips that :meth:`predict` gives the unknown label.
 
         Shapes:
             - **output:** ``[n, N]``; rows sum to 1
@@ -204,16 +328,30 @@ class FewShotClassifier:
         Shapes:
             - **output:** ``[n, N]``
         """
-        scale = torch.as_tensor(getattr(self._few_shot.matcher, "logit_scale", 1.0)).item()
-        return -self._logits(clips).numpy() / scale
+        return -self._logits(clips).numpy() / self._logit_scale()
+
+    def decision_function(self, clips: Clips) -> np.ndarray:
+        """Minus :meth:`distances`, as scikit-learn asks for; errors as for :meth:`predict`.
+
+        It has a column for each class also where there are two: a distance to either class is
+        needed to tell whether a clip is of any.
+
+        Shapes:
+            - **output:** ``[n, N]``
+        """
+        return -self.distances(clips)
 
     def score(self, clips: Clips, labels: Collection[Any]) -> float:
         """Fraction of clips that get the label given; errors as for :meth:`fit` and
         :meth:`predict`.
         """
         check_clips(clips)
-        given = label_array(labels, len(clips))
-        return float((self.predict(clips) == given).mean())
+        predicted = self.predict(clips)
+        if predicted.dtype == object and len(labels) == len(predicted):
+            given = np.array([*labels, None], dtype=object)[:-1]  # one label each, of any kinds
+        else:
+            given = label_array(labels, len(clips))
+        return float((predicted == given).mean())
 
     def explain(self, clip: Clip, label: Any = None) -> Explanation:
         """Why a clip gets its label: what it resembles, which frames meet, which joints count.
@@ -242,12 +380,14 @@ class FewShotClassifier:
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
             logits = self._match(support, embedded)[0]
-            best = int(logits.argmax())
+            distances = -logits[None].numpy() / self._logit_scale()
+            found = int(accepted(distances, self._thresholds())[0])
+            best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
             alignment, nearest = align_with_class(matcher, support, query, number)
             evidence = joint_evidence(matcher, support, query, number)
         return Explanation(
-            prediction=labels[best],
+            prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
             support=nearest,
@@ -285,7 +425,12 @@ class FewShotClassifier:
             "arrays": encode(arrays),
             "transform": _description(self._preparation),
             "preparation": encode(self._preparation),
-            "batch_size": self.batch_size,
+            "batch_size": int(self.batch_size),
+            "unknown": np.asarray(self.unknown).item(),
+            "false_alarms": float(self.false_alarms),
+            "thresholds": None if self.unknown is None else self.thresholds_.tolist(),
+            # NaN is not among JSON's numbers.
+            "copies": [None if value != value else value for value in self._copy_distances],
         }
         write_folder(Path(folder), self._few_shot, support, config)
 
@@ -324,7 +469,13 @@ class FewShotClassifier:
             )
         model = FewShotModel.from_pretrained(config["model"], **arguments)
         arrays = decode(config["arrays"], f"the layout of arrays in {folder}")
-        classifier = cls(model, arrays, transform, device, config["batch_size"])
+        classifier = cls(
+            model, arrays, transform, device,
+            config["batch_size"], config["unknown"], config["false_alarms"],
+        )  # fmt: skip
+        if config["thresholds"] is not None:
+            classifier.thresholds_ = config["thresholds"]
+        classifier._copy_distances = config["copies"]
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
@@ -366,13 +517,15 @@ class FewShotClassifier:
             own = prepare_clip(next(iter(clips)), 0, arrays, None, self._preparation).skeleton
         return Skeleton.get(own)
 
+    def _prepared(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[SkeletonSequence]:
+        """Clips as the encoder gets them."""
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
+        for number, clip in enumerate(clips):
+            yield prepare_clip(clip, number, arrays, layout, self._preparation)
+
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
-        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
-        prepared = (
-            prepare_clip(clip, number, arrays, layout, self._preparation)
-            for number, clip in enumerate(clips)
-        )
+        prepared = self._prepared(clips, layout)
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
             embedded = self._few_shot.embed(batch).to(place)
@@ -383,6 +536,19 @@ class FewShotClassifier:
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
+
+    def _compare(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+        """Distances in double precision on the CPU, ``[Q, n_way]``, a batch at a time."""
+        parts = [query[n : n + self.batch_size] for n in range(0, len(query), self.batch_size)]
+        logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
+        return -torch.cat(logits) / self._logit_scale()
+
+    def _logit_scale(self) -> float:
+        """Factor between distances and logits; 1 for matchers that have none."""
+        return torch.as_tensor(getattr(self._few_shot.matcher, "logit_scale", 1.0)).item()
+
+    def _thresholds(self) -> np.ndarray | None:
+        return None if self.unknown is None else self.thresholds_
 
     def _logits(self, clips: Clips) -> Tensor:
         support = self._fitted()
