@@ -162,9 +162,14 @@ class FewShotClassifier:
 
     def __sklearn_tags__(self) -> Any:
         # Only scikit-learn itself calls this, so it is there.
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
-        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+        return Tags(
+            "classifier",
+            TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, three_d_array=True),
+        )
 
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
         """Make these clips the support, in place of any before.
