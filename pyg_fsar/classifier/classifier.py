@@ -397,7 +397,7 @@ class FewShotClassifier:
             probabilities=logits.softmax(dim=-1).numpy(),
             support=nearest,
             alignment=alignment,
-            joint_evidence=evidence.numpy(),
+            joint_evidence=evidence.numpy() / self._few_shot.temperature,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -549,8 +549,10 @@ class FewShotClassifier:
         return -torch.cat(logits) / self._logit_scale()
 
     def _logit_scale(self) -> float:
-        """Factor between distances and logits; 1 for matchers that have none."""
-        return torch.as_tensor(getattr(self._few_shot.matcher, "logit_scale", 1.0)).item()
+        """Factor between distances and logits; that of a matcher without a scale counts as 1."""
+        model = self._few_shot
+        scale = torch.as_tensor(getattr(model.matcher, "logit_scale", 1.0)).item()
+        return scale / model.temperature
 
     def _thresholds(self) -> np.ndarray | None:
         return None if self.unknown is None else self.thresholds_

@@ -1,4 +1,4 @@
-"""Measures of over-smoothing, and of accuracy."""
+"""Measures of over-smoothing, of accuracy, and of what is known of unknown queries."""
 
 from pyg_fsar.metrics.accuracy import (
     QUERY_METRICS,
@@ -6,6 +6,7 @@ from pyg_fsar.metrics.accuracy import (
     mean_confidence_interval,
     query_hits,
 )
+from pyg_fsar.metrics.open_set import auroc, expected_calibration_error, threshold_at
 from pyg_fsar.metrics.smoothing import (
     cosine_similarity_map,
     dirichlet_energy,
@@ -17,11 +18,14 @@ from pyg_fsar.metrics.smoothing import (
 __all__ = [
     "QUERY_METRICS",
     "accuracy",
+    "auroc",
     "cosine_similarity_map",
     "dirichlet_energy",
     "effective_rank",
+    "expected_calibration_error",
     "mean_average_distance",
     "mean_confidence_interval",
     "numerical_rank",
     "query_hits",
+    "threshold_at",
 ]
