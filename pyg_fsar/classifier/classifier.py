@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import missing_for_pictures
+from pyg_fsar.matching import NearestSearch, missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import has_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import load_pretrained
@@ -37,6 +39,8 @@ from pyg_fsar.weights import load_pretrained
 __all__ = ["FewShotClassifier"]
 
 FALSE_ALARMS = 0.05
+# Examples from which on lower bounds save more than they cost; benchmarks/many_classes.py.
+MANY_EXAMPLES = 200
 
 
 class FewShotClassifier:
@@ -130,6 +134,8 @@ class FewShotClassifier:
         self.false_alarms = false_alarms
         self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
+        # Of a large support, if the matcher has lower bounds; made when it is needed.
+        self._search: NearestSearch | None = None
         # Of an example that is the only one of its class; NaN of others.
         self._copy_distances = np.empty(0)
 
@@ -281,10 +287,13 @@ class FewShotClassifier:
 
     def _keep(self, classes: np.ndarray, support: EmbeddedClips, copies: np.ndarray) -> None:
         """Take over a support, when nothing can fail any more."""
+        search = self._searched(support, len(classes))
         if self.unknown is not None:
+            compare = partial(self._compare, search=search)
             self.thresholds_ = class_thresholds(
-                self._compare, support, len(classes), copies, self.false_alarms
+                compare, support, len(classes), copies, self.false_alarms
             )
+        self._search = search
         self.classes_, self._support, self._copy_distances = classes, support, copies
 
     @property
@@ -308,7 +317,10 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        numbers = accepted(self.distances(clips), self._thresholds())
+        if self._search is None:
+            numbers = accepted(self.distances(clips), self._thresholds())
+        else:
+            numbers = self._nearest(clips, self._search)
         return named(numbers, self.classes_, self.unknown)
 
     def predict_proba(self, clips: Clips) -> np.ndarray:
@@ -484,6 +496,8 @@ class FewShotClassifier:
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
+        with torch.no_grad():
+            classifier._search = classifier._searched(classifier._support, len(config["classes"]))
         return classifier
 
     def _fitted(self) -> EmbeddedClips:
@@ -540,13 +554,43 @@ class FewShotClassifier:
 
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
+        if self._search is not None:
+            return -self._search.distances(query).cpu().double() * self._logit_scale()
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
 
-    def _compare(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
+    def _compare(
+        self,
+        support: EmbeddedClips,
+        query: EmbeddedClips,
+        n_way: int,
+        search: NearestSearch | None = None,
+    ) -> Tensor:
         """Distances in double precision on the CPU, ``[Q, n_way]``, a batch at a time."""
+        if search is not None and search.support is support:
+            return search.distances(query).cpu().double()
         parts = [query[n : n + self.batch_size] for n in range(0, len(query), self.batch_size)]
         logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
         return -torch.cat(logits) / self._logit_scale()
+
+    def _searched(self, support: EmbeddedClips, n_way: int) -> NearestSearch | None:
+        """A search of a large support, unless hooks or a subclass need the model to be called."""
+        model = self._few_shot
+        if (
+            len(support) < MANY_EXAMPLES
+            or type(model) is not FewShotModel
+            or has_hooks(model.matcher)
+            or not NearestSearch.suits(model.matcher, support)
+        ):
+            return None
+        return NearestSearch(model.matcher, support, n_way)
+
+    def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
+        """As :func:`accepted` of all distances, by lower bounds."""
+        check_clips(clips)
+        limits = None if self.unknown is None else torch.from_numpy(self.thresholds_)
+        with evaluation_mode(self._few_shot), torch.no_grad():
+            batches = self._embed(clips, self.skeleton_)
+            return torch.cat([search.nearest(batch, limits) for batch in batches]).numpy()
 
     def _logit_scale(self) -> float:
         """Factor between distances and logits; that of a matcher without a scale counts as 1."""

@@ -23,7 +23,7 @@ Compare = Callable[[EmbeddedClips, EmbeddedClips, int], Tensor]
 # Constants of the calibration, all in natural logarithms of distances; benchmarks/open_set.py says
 # where they come from. A prior for the standard deviation of the distances of unknown clips, which
 # counts as much as some classes do:
-SPREAD, PRIOR_CLASSES = 0.4, 4
+SPREAD, PRIOR_CLASSES = 0.45, 4
 # How much farther an unknown clip is than the class's own examples are from each other, and than
 # its perturbed copies are; needed only where there is one class.
 APART, APART_FROM_COPIES = 0.5, 2.9

@@ -16,6 +16,7 @@ from pyg_fsar.matching.aligners import (
     soft_dtw,
 )
 from pyg_fsar.matching.base import DistanceMatcher, match, missing_for_pictures
+from pyg_fsar.matching.bounds import BoundTerms, LowerBounds
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -34,6 +35,7 @@ from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
+from pyg_fsar.matching.search import NearestSearch
 from pyg_fsar.matching.shots import (
     SHOTS,
     Shots,
@@ -51,6 +53,7 @@ __all__ = [
     "ActivatedCost",
     "Alignment",
     "BiMHM",
+    "BoundTerms",
     "CosineCost",
     "DASTMMaker",
     "Diagonal",
@@ -59,10 +62,12 @@ __all__ = [
     "FrameCost",
     "InnerProductCost",
     "KoopmanMatcher",
+    "LowerBounds",
     "Matcher",
     "MotionMatcher",
     "MultiStreamMatcher",
     "NGMCost",
+    "NearestSearch",
     "PairMaker",
     "Shots",
     "SoftDTW",

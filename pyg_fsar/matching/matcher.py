@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.base import DistanceMatcher
-from pyg_fsar.matching.costs import FrameCost
+from pyg_fsar.matching.bounds import BoundTerms, unit_vectors
+from pyg_fsar.matching.costs import CosineCost, EuclideanCost, FrameCost
 from pyg_fsar.matching.shots import SHOTS, known_shots
 
 __all__ = ["Alignment", "Matcher"]
@@ -82,8 +85,20 @@ class Matcher(DistanceMatcher):
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
         references = self.references(support, n_way)
-        distances = self._pairs(query, references)
+        distances = self.pair_distances(query, references)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
+
+    def bound_terms(self, clips: EmbeddedClips) -> BoundTerms | None:
+        """What lower bounds of distances are made of; None if this cost and aligner have none."""
+        if self.divergence or not isinstance(self.aligner, DTW):
+            return None
+        frames = clips.zero_padded.flatten(2)
+        frames = frames if frames.dtype == torch.float64 else frames.float()
+        if type(self.cost) is CosineCost:  # half the squared distance of frames of norm 1
+            frames = unit_vectors(frames) * math.sqrt(0.5)
+        elif type(self.cost) is not EuclideanCost or not self.cost.squared:
+            return None
+        return BoundTerms(frames, clips.full_lengths)
 
     def references(self, support: EmbeddedClips, n_way: int) -> EmbeddedClips:
         """The embedded clips that queries are aligned with.
@@ -113,8 +128,12 @@ class Matcher(DistanceMatcher):
             (weights,) = torch.autograd.grad(distance, cost)
         return Alignment(cost.detach(), weights, distance.detach())
 
-    def _pairs(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
-        """Distances of all queries to all references, ``[Q, R]``."""
+    def pair_distances(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
+        """Distances of all queries to all references.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
         across = within_query = within_other = None
         if query.lengths is not None or other.lengths is not None:
             n, m = query.full_lengths, other.full_lengths

@@ -12,6 +12,7 @@ from torch_geometric.utils import scatter
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.base import DistanceMatcher
+from pyg_fsar.matching.bounds import BoundTerms, unit_vectors
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.shots import SHOTS, known_shots
@@ -93,12 +94,40 @@ class MotionMatcher(DistanceMatcher):
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
         references = self.references(support, n_way)
-        distances = self._pairs(query, references)
-        if self.skeleton is not None:
-            image = self._pairs(query.with_x(self.mirrored(query.x)), references)
-            image = image.masked_fill(self._has_image(references, n_way), torch.inf)
-            distances = distances.minimum(self.mirror_factor * image)
+        without = None if self.skeleton is None else self.without_image(references, n_way)
+        distances = self.pair_distances(query, references, without)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
+
+    def pair_distances(
+        self, query: EmbeddedClips, references: EmbeddedClips, without_image: Tensor | None = None
+    ) -> Tensor:
+        """Distances of all queries to all references.
+
+        Args:
+            query: Queries.
+            references: References.
+            without_image: For which references mirror images of queries do not count, as
+                :meth:`without_image` tells; none of them if not given.
+
+        Shapes:
+            - **without_image:** ``[R]``
+            - **output:** ``[Q, R]``
+        """
+        distances = self._pairs(query, references)
+        if self.skeleton is None:
+            return distances
+        image = self._pairs(query.with_x(self.mirrored(query.x)), references)
+        if without_image is not None:
+            image = image.masked_fill(without_image, torch.inf)
+        return distances.minimum(self.mirror_factor * image)
+
+    def bound_terms(self, clips: EmbeddedClips) -> BoundTerms:
+        """What lower bounds of distances are made of."""
+        clips = clips.with_x(clips.zero_padded)
+        profiles = unit_vectors(_profile(clips).flatten(1))
+        return BoundTerms(
+            _damped(clips).x.flatten(2), clips.full_lengths, profiles, self.profile, True
+        )
 
     def references(self, support: EmbeddedClips, n_way: int) -> EmbeddedClips:
         """The embedded clips that queries are compared with.
@@ -161,8 +190,13 @@ class MotionMatcher(DistanceMatcher):
         profiles = self.profile_cost(_profile(query), _profile(other))[..., 0, 0]
         return course + self.profile * profiles
 
-    def _has_image(self, references: EmbeddedClips, n_way: int) -> Tensor:
-        """Whether a reference's class is, mirrored, near to another class, ``[R]``."""
+    def without_image(self, references: EmbeddedClips, n_way: int) -> Tensor:
+        """Whether a reference's class is, mirrored, near to another class, so that mirror images of
+        queries do not count for it.
+
+        Shapes:
+            - **output:** ``[R]``
+        """
         y = (
             torch.arange(n_way, device=references.x.device)
             if references.y is None
