@@ -134,7 +134,7 @@ class FewShotClassifier:
         self.false_alarms = false_alarms
         self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
-        # Of a large support, if the matcher has lower bounds; made when it is needed.
+        # Of a large support, if the matcher has lower bounds.
         self._search: NearestSearch | None = None
         # Of an example that is the only one of its class; NaN of others.
         self._copy_distances = np.empty(0)

@@ -20,12 +20,13 @@ __all__ = ["Compare", "accepted", "check_unknown", "class_thresholds", "named", 
 #: From support, queries and the number of classes to distances ``[Q, N]``.
 Compare = Callable[[EmbeddedClips, EmbeddedClips, int], Tensor]
 
-# Constants of the calibration, all in natural logarithms of distances; benchmarks/open_set.py says
-# where they come from. A prior for the standard deviation of the distances of unknown clips, which
-# counts as much as some classes do:
+# Constants of the calibration, all of natural logarithms of distances. A prior for the standard
+# deviation of the distances of unknown clips, which counts as much as some classes do. The spread
+# is that whose false alarms are nearest to 5 % over three data sets; benchmarks/open_set.py chooses
+# it, and reports each data set with the choice of the other two.
 SPREAD, PRIOR_CLASSES = 0.45, 4
 # How much farther an unknown clip is than the class's own examples are from each other, and than
-# its perturbed copies are; needed only where there is one class.
+# its perturbed copies are, on generated motions; needed only where there is one class.
 APART, APART_FROM_COPIES = 0.5, 2.9
 # Examples that stand for unknown clips; more take time and change little.
 MOST_STRANGERS = 100

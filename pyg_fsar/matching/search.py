@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +42,9 @@ class NearestSearch:
                 "MotionMatcher, or a Matcher of DTW with cosine or squared Euclidean cost, with "
                 "shots='nearest'"
             )
-        self.matcher: Any = matcher
+        self.matcher = cast(Any, matcher)
         self.support, self.n_way = support, n_way
-        frames: Any = matcher.frames if isinstance(matcher, MotionMatcher) else matcher
+        frames = self.matcher.frames if isinstance(matcher, MotionMatcher) else self.matcher
         self.bounds = LowerBounds(frames.aligner, self.matcher.bound_terms(support))
         assert support.y is not None
         self.classes = support.y.long()
@@ -55,7 +55,7 @@ class NearestSearch:
     @staticmethod
     def suits(matcher: nn.Module, support: EmbeddedClips) -> bool:
         """Whether a matcher has lower bounds, and takes the nearest example of a class."""
-        kind: Any = matcher
+        kind = cast(Any, matcher)
         return (
             type(matcher) in (Matcher, MotionMatcher)  # a subclass may do something else
             and SHOTS[kind.shots] is SHOTS["nearest"]
