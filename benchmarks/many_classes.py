@@ -30,17 +30,17 @@ SHOTS = 5
 
 def measure(num_classes: int, num_queries: int, unknown: bool) -> dict[str, object]:
     torch.set_num_threads(1)
+    half = num_queries // 2
     data = FakeSkeletonDataset(
-        "body15", num_classes=2 * num_classes, clips_per_class=SHOTS + 1, num_frames=(30, 60),
+        "body15", num_classes=num_classes + half, clips_per_class=SHOTS + 1, num_frames=(30, 40),
         split="all",
     )  # fmt: skip
     model, transform = load_pretrained()
     labels = data.labels.numpy()
-    known = np.flatnonzero(labels < num_classes)
-    first = known.reshape(num_classes, SHOTS + 1)
-    step = max(1, 2 * num_classes // num_queries)
-    queries = [step * n * (SHOTS + 1) + SHOTS for n in range(min(num_queries, 2 * num_classes))]
-    examples = first[:, :SHOTS].ravel()
+    of_class = np.argsort(labels, kind="stable").reshape(num_classes + half, SHOTS + 1)
+    examples = of_class[:num_classes, :SHOTS].ravel()
+    known = np.linspace(0, num_classes - 1, num_queries - half).astype(int)
+    queries = of_class[[*known, *range(num_classes, num_classes + half)], SHOTS]
     clips, asked = ([transform(data[int(n)]) for n in numbers] for numbers in (examples, queries))
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     options = {"unknown": -1} if unknown else {}

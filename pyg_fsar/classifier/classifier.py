@@ -239,7 +239,8 @@ class FewShotClassifier:
         rest = rest.with_y(rest.y - (rest.y > number).to(rest.y.dtype))
         copies = self._copy_distances[(support.y != number).cpu().numpy()]
         with evaluation_mode(self._few_shot), torch.no_grad():
-            self._keep(np.delete(self.classes_, number), rest, copies)
+            search = self._searched(rest, len(known) - 1)
+            self._keep(np.delete(self.classes_, number), rest, copies, search)
         return self
 
     def _learn(
@@ -264,11 +265,13 @@ class FewShotClassifier:
             added = EmbeddedClips.cat(list(self._embed(clips, layout)))
             support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
-            # A matcher that cannot compare these clips says so here, and not when predicting.
-            model.match(support, support[:1])
+            search = self._searched(support, len(classes))
+            if search is None:
+                # A matcher that cannot compare these clips says so here, and not when predicting.
+                model.match(support, support[:1])
             only_one = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
             added_copies = self._measure_copies(clips, layout, added, only_one)
-            self._keep(classes, support, np.concatenate([copies, added_copies]))
+            self._keep(classes, support, np.concatenate([copies, added_copies]), search)
         self.skeleton_ = layout
 
     def _measure_copies(
@@ -285,9 +288,14 @@ class FewShotClassifier:
                 distances[number] = self._compare(example, copies, 1).mean()
         return distances
 
-    def _keep(self, classes: np.ndarray, support: EmbeddedClips, copies: np.ndarray) -> None:
-        """Take over a support, when nothing can fail any more."""
-        search = self._searched(support, len(classes))
+    def _keep(
+        self,
+        classes: np.ndarray,
+        support: EmbeddedClips,
+        copies: np.ndarray,
+        search: NearestSearch | None,
+    ) -> None:
+        """Take over a support, after all that can fail."""
         if self.unknown is not None:
             compare = partial(self._compare, search=search)
             self.thresholds_ = class_thresholds(

@@ -76,6 +76,8 @@ class LowerBounds:
         _, directions = torch.linalg.eigh(centred.T @ centred)  # ascending
         self.directions = directions[:, -num_directions:]
         self.projected = self._project(terms.frames)
+        self.squares = self.projected.square().sum(dim=-1)
+        self.ragged = bool((terms.lengths != terms.frames.size(1)).any())
         # Of the size of rounding errors of a sum of costs.
         self.slack = 1e-5 * float(frames.square().sum(dim=1).mean()) * (
             1 if terms.per_frame else terms.frames.size(1)
@@ -89,9 +91,13 @@ class LowerBounds:
 
     def of_frames(self, query: BoundTerms, rows: Tensor) -> Tensor:
         """The second bound of one query to some clips, ``[len(rows)]``."""
-        other, n, m = self.projected[rows], query.lengths, self.terms.lengths[rows]
-        cost = torch.cdist(self._project(query.frames), other).square()
-        course = self.aligner(cost, lengths=(n.expand_as(m), m))
+        n, m = query.lengths, self.terms.lengths[rows]
+        own, other = self._project(query.frames)[0], self.projected[rows].flatten(0, 1)
+        cost = torch.addmm(self.squares[rows].flatten(), own, other.T, alpha=-2)
+        cost = (cost + own.square().sum(dim=-1, keepdim=True)).clamp_min(0)
+        cost = cost.unflatten(1, (len(rows), -1)).transpose(0, 1).contiguous()
+        ragged = self.ragged or int(n) != query.frames.size(1)
+        course = self.aligner(cost, lengths=(n.expand_as(m), m) if ragged else None)
         if query.per_frame:
             course = course * 2 / (n + m)
         return self._lowered(course) + self.of_vectors(query)[rows]

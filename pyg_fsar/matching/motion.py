@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch_geometric.utils import scatter
 
-from pyg_fsar.data import EmbeddedClips
+from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.base import DistanceMatcher
 from pyg_fsar.matching.bounds import BoundTerms, unit_vectors
@@ -115,6 +115,8 @@ class MotionMatcher(DistanceMatcher):
         """
         distances = self._pairs(query, references)
         if self.skeleton is None:
+            return distances
+        if without_image is not None and can_read(without_image) and bool(without_image.all()):
             return distances
         image = self._pairs(query.with_x(self.mirrored(query.x)), references)
         if without_image is not None:

@@ -16,7 +16,7 @@ from pyg_fsar.matching.shots import SHOTS
 __all__ = ["NearestSearch"]
 
 # References that are compared first, and at a time; cells of alignments that are computed at once.
-SEEDS, CHUNK, CELLS = 8, 32, 2**24
+SEEDS, CHUNK, CELLS = 32, 128, 2**24
 
 
 class NearestSearch:

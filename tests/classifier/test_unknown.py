@@ -44,7 +44,7 @@ def test_clips_of_other_classes_get_the_unknown_label(motions, shots):
     assert (found == UNKNOWN).mean() > 0.7
     assert classifier.predict(known).dtype.kind == found.dtype.kind == "U"
     hits = classifier.predict(known) == np.repeat([f"class {n}" for n in range(5)], 2)
-    assert hits.mean() > max(0.4, 2 * (found != UNKNOWN).mean())
+    assert hits.mean() > max(0.3, 2 * (found != UNKNOWN).mean())
     assert classifier.score(strange, [UNKNOWN] * len(strange)) == (found == UNKNOWN).mean()
     assert classifier.classes_.tolist() == [f"class {number}" for number in range(5)]
 
