@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -55,12 +56,14 @@ class FewShotModel(PretrainedModule):
             training only. As in Ma et al. (ECCV 2022) its values for the prototypes and for the
             queries are added; clips that differ in length are penalised one by one instead. It gets
             the streams of an encoder as frames of their own.
+        temperature: Logits are the matcher's divided by this, which changes probabilities, not
+            which class is most probable; see :func:`pyg_fsar.training.calibrate`.
 
     Raises:
         TypeError: If encoder, matcher or penalty is no module, but a name or a class, for instance.
-        ValueError: If the matcher compares views and the encoder is for 2D clips, has several
-            streams or makes other views; or if the encoder makes views and the matcher compares
-            none.
+        ValueError: If the temperature is not positive; if the matcher compares views and the
+            encoder is for 2D clips, has several streams or makes other views; or if the encoder
+            makes views and the matcher compares none.
 
     Example:
         >>> model = FewShotModel(STGCN("ntu25"), build_matcher("soft_dtw"), RankMax())
@@ -68,9 +71,15 @@ class FewShotModel(PretrainedModule):
     """
 
     def __init__(
-        self, encoder: nn.Module, matcher: nn.Module, penalty: nn.Module | None = None
+        self,
+        encoder: nn.Module,
+        matcher: nn.Module,
+        penalty: nn.Module | None = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be a positive number, got {temperature}")
         parts = {"encoder": encoder, "matcher": matcher, "penalty": penalty}
         for role, part in parts.items():
             if not isinstance(part, nn.Module) and not (role == "penalty" and part is None):
@@ -85,6 +94,7 @@ class FewShotModel(PretrainedModule):
             matcher = match_streams(matcher, streams.num_streams, streams.weights)
         self.matcher = matcher
         self.penalty = penalty
+        self.temperature = temperature
 
     def forward(self, episode: Episode) -> EpisodeOutput:
         """Logits of the queries over the episode's classes, and the penalty of the embeddings.
@@ -179,7 +189,8 @@ class FewShotModel(PretrainedModule):
         Shapes:
             - **output:** ``[Q, N]``
         """
-        return match(self.matcher, support, query, n_way)
+        logits = match(self.matcher, support, query, n_way)
+        return logits if self.temperature == 1 else logits / self.temperature
 
     def _streams(self, x: Tensor) -> Tensor:
         """Streams or views as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""

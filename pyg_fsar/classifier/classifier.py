@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pyg_fsar.classifier.clips import (
     Clips,
     Transform,
     check_clips,
+    join_labels,
     label_array,
     prepare_clip,
 )
@@ -26,15 +28,21 @@ from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
+from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import missing_for_pictures
+from pyg_fsar.matching import NearestSearch, missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import has_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
 
 __all__ = ["FewShotClassifier"]
+
+FALSE_ALARMS = 0.05
+# Examples from which on lower bounds save more than they cost; benchmarks/many_classes.py.
+MANY_EXAMPLES = 200
 
 
 class FewShotClassifier:
@@ -61,14 +69,23 @@ class FewShotClassifier:
             stay as they are, or without a model get the preparation of that which is loaded.
         device: Where to compute, to which the model is moved; where the model is if not given.
         batch_size: Clips that are encoded and matched at once, which bounds the memory.
+        unknown: Label of clips that are near to no class, a text or a number. If not given, every
+            clip gets the label of a class.
+        false_alarms: With ``unknown``, the fraction of clips of no class that may get the label of
+            one. The examples alone calibrate it, so with few of them it is rough.
 
     Attributes:
-        classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``.
+        classes_: The labels that :meth:`fit` was given, each once and sorted; ``[N]``. The unknown
+            label is not among them.
         skeleton_: Layout of the clips that the encoder gets.
+        thresholds_: With ``unknown``, the largest of :meth:`distances` at which a clip is taken for
+            one of a class; ``[N]``.
 
     Raises:
-        TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`.
-        ValueError: If the batch size is not positive or the skeleton unknown.
+        TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`, the batch size no whole
+            number, or the unknown label neither text nor number.
+        ValueError: If the batch size is not positive, the skeleton unknown, ``false_alarms`` not
+            between 0 and 1 or given without ``unknown``, or the unknown label NaN.
 
     Example:
         >>> classifier = FewShotClassifier(skeleton="coco17")
@@ -78,6 +95,7 @@ class FewShotClassifier:
 
     classes_: np.ndarray
     skeleton_: Skeleton
+    thresholds_: np.ndarray
     # What scikit-learn before its version 1.6 asks for in place of tags.
     _estimator_type = "classifier"
 
@@ -88,6 +106,8 @@ class FewShotClassifier:
         transform: Transform | None = None,
         device: torch.device | str | None = None,
         batch_size: int = 64,
+        unknown: Any = None,
+        false_alarms: float = FALSE_ALARMS,
     ) -> None:
         if isinstance(model, str | Path):
             if transform is None and Path(model, PREPARATION).is_file():
@@ -99,8 +119,16 @@ class FewShotClassifier:
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "
                 "join an encoder and a matcher by FewShotModel(encoder, matcher)"
             )
+        if not isinstance(batch_size, int | np.integer):
+            raise TypeError(f"batch_size must be a whole number, got {batch_size!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_unknown(unknown, false_alarms)
+        if unknown is None and false_alarms != FALSE_ALARMS:
+            raise ValueError(
+                "false_alarms has no effect without a label for unknown clips; give unknown=, such "
+                "as unknown='none of these'"
+            )
         if skeleton is not None:
             Skeleton.get(skeleton)
         self.model = model if model is None or device is None else model.to(device)
@@ -108,9 +136,15 @@ class FewShotClassifier:
         self.transform = transform
         self.device = device
         self.batch_size = batch_size
+        self.unknown = unknown
+        self.false_alarms = false_alarms
         self._default: tuple[FewShotModel, Transform] | None = None
         self._support: EmbeddedClips | None = None
         self._examples: Clips | None = None  # one for each of the support, for report
+        # Of a large support, if the matcher has lower bounds.
+        self._search: NearestSearch | None = None
+        # Of an example that is the only one of its class; NaN of others.
+        self._copy_distances = np.empty(0)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, by name, as scikit-learn asks for them.
@@ -141,9 +175,14 @@ class FewShotClassifier:
 
     def __sklearn_tags__(self) -> Any:
         # Only scikit-learn itself calls this, so it is there.
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
-        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+        return Tags(
+            "classifier",
+            TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, three_d_array=True),
+        )
 
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
         """Make these clips the support, in place of any before. They are kept, not copied, since
@@ -155,23 +194,131 @@ class FewShotClassifier:
 
         Raises:
             ValueError: If there is no clip or there are more or fewer labels; if a clip has no
-                frame, a value that is not finite, or another skeleton than the encoder; or if clips
-                differ in length or channels and the matcher cannot compare them.
+                frame, a value that is not finite, or another skeleton than the encoder; if clips
+                differ in length or channels and the matcher cannot compare them; or if a label is
+                NaN or the unknown one.
             TypeError: If something is no clip, or labels cannot be sorted.
         """
         check_clips(clips)
-        classes, y = np.unique(label_array(labels, len(clips)), return_inverse=True)
+        self._learn(clips, label_array(labels, len(clips)), self._layout(clips), None)
+        return self
+
+    def partial_fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
+        """Add examples, of classes that are there or new ones; the others are not embedded again.
+
+        The same as :meth:`fit` with all examples so far and then these. Before :meth:`fit` it is
+        :meth:`fit`.
+
+        Args:
+            clips: As for :meth:`fit`.
+            labels: As for :meth:`fit`.
+
+        Raises:
+            ValueError: As for :meth:`fit`; the classifier then stays as it was.
+            TypeError: As for :meth:`fit`, and if labels are of another kind than those before.
+        """
+        if self._support is None:
+            return self.fit(clips, labels)
+        check_clips(clips)
+        given = label_array(labels, len(clips))
+        self._learn(clips, given, self.skeleton_, self._support)
+        return self
+
+    def remove(self, label: Any) -> FewShotClassifier:
+        """Forget a class and its examples; the others are not embedded again.
+
+        The same as :meth:`fit` with the examples of the other classes.
+
+        Args:
+            label: One of ``classes_``.
+
+        Raises:
+            ValueError: Before :meth:`fit`, or if there is no such class or no other one.
+        """
+        support, known = self._fitted(), self.classes_.tolist()
+        if label not in known:
+            raise ValueError(f"unknown label {label!r}; known are {known!s:.200}")
+        if len(known) == 1:
+            raise ValueError(f"{label!r} is the only class, and one must remain; use fit instead")
+        number = known.index(label)
+        assert support.y is not None
+        rest = support[support.y != number]
+        assert rest.y is not None
+        rest = rest.with_y(rest.y - (rest.y > number).to(rest.y.dtype))
+        copies = self._copy_distances[(support.y != number).cpu().numpy()]
+        with evaluation_mode(self._few_shot), torch.no_grad():
+            search = self._searched(rest, len(known) - 1)
+            self._keep(np.delete(self.classes_, number), rest, copies, search)
+        if self._examples is not None:
+            kept = (support.y != number).nonzero().flatten().tolist()
+            examples: Any = self._examples
+            self._examples = [examples[row] for row in kept]
+        return self
+
+    def _learn(
+        self, clips: Clips, labels: np.ndarray, layout: Skeleton, before: EmbeddedClips | None
+    ) -> None:
+        """Make clips the support, behind what was there before."""
+        copies = np.empty(0)
+        if before is not None:
+            assert before.y is not None
+            labels = join_labels(self.classes_[before.y.cpu().numpy()], labels)
+            copies = self._copy_distances
+        classes, y = np.unique(labels, return_inverse=True)
         if classes.dtype.kind == "U":  # as wide as its own texts, not as those it was chosen from
             classes = np.array(classes.tolist())
-        model, layout = self._few_shot, self._layout(clips)
+        if self.unknown is not None and self.unknown in classes.tolist():
+            raise ValueError(
+                f"{self.unknown!r} is the label of unknown clips, so no example can have it; give "
+                "FewShotClassifier(unknown=...) another"
+            )
+        model = self._few_shot
         with evaluation_mode(model), torch.no_grad():
-            support = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            added = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
-            # A matcher that cannot compare these clips says so here, and not when predicting.
-            model.match(support, support[:1])
-        self.classes_, self.skeleton_, self._support = classes, layout, support
-        self._examples = clips if hasattr(clips, "__getitem__") else list(clips)
-        return self
+            search = self._searched(support, len(classes))
+            if search is None:
+                # A matcher that cannot compare these clips says so here, and not when predicting.
+                model.match(support, support[:1])
+            only_one = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
+            added_copies = self._measure_copies(clips, layout, added, only_one)
+            self._keep(classes, support, np.concatenate([copies, added_copies]), search)
+        if before is None:
+            self._examples = clips if hasattr(clips, "__getitem__") else list(clips)
+        elif self._examples is not None:
+            self._examples = [*self._examples, *clips]
+        self.skeleton_ = layout
+
+    def _measure_copies(
+        self, clips: Clips, layout: Skeleton, examples: EmbeddedClips, wanted: np.ndarray
+    ) -> np.ndarray:
+        """Mean distance of perturbed copies to those examples that are wanted, NaN of others."""
+        distances = np.full(len(clips), np.nan)
+        numbers = torch.arange(len(clips), device=examples.x.device)
+        for number, clip in enumerate(clips):
+            if wanted[number]:
+                (prepared,) = self._prepared([clip], layout, self._preparation)
+                copies = self._few_shot.embed(list(perturbed(prepared))).to(examples.x.device)
+                example = examples[numbers == number].with_y(numbers[:1])
+                distances[number] = self._compare(example, copies, 1).mean()
+        return distances
+
+    def _keep(
+        self,
+        classes: np.ndarray,
+        support: EmbeddedClips,
+        copies: np.ndarray,
+        search: NearestSearch | None,
+    ) -> None:
+        """Take over a support, after all that can fail."""
+        if self.unknown is not None:
+            compare = partial(self._compare, search=search)
+            self.thresholds_ = class_thresholds(
+                compare, support, len(classes), copies, self.false_alarms
+            )
+        self._search = search
+        self.classes_, self._support, self._copy_distances = classes, support, copies
 
     @property
     def support_(self) -> EmbeddedClips:
@@ -180,6 +327,10 @@ class FewShotClassifier:
 
     def predict(self, clips: Clips) -> np.ndarray:
         """The most probable label of each clip.
+
+        With ``unknown`` it is that of the nearest class among those within their thresholds, and
+        the unknown label where there is none. That is of the kind of the other labels, as texts
+        are; else labels are an array of objects.
 
         Shapes:
             - **output:** ``[n]``
@@ -190,13 +341,18 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        best = self._logits(clips).argmax(dim=-1).numpy()
-        return self.classes_[best]
+        if self._search is None:
+            numbers = accepted(self.distances(clips), self._thresholds())
+        else:
+            numbers = self._nearest(clips, self._search)
+        return named(numbers, self.classes_, self.unknown)
 
     def predict_proba(self, clips: Clips) -> np.ndarray:
         """Probability of each class, in the order of ``classes_``; errors as for :meth:`predict`.
 
         It is the softmax of the matcher's logits, so the matcher's scale decides how sharp it is.
+        The unknown label has no column: probabilities are those of a clip that is of some class,
+        and rows sum to 1 also for clips that :meth:`predict` gives the unknown label.
 
         Shapes:
             - **output:** ``[n, N]``; rows sum to 1
@@ -213,16 +369,30 @@ class FewShotClassifier:
         Shapes:
             - **output:** ``[n, N]``
         """
-        scale = torch.as_tensor(getattr(self._few_shot.matcher, "logit_scale", 1.0)).item()
-        return -self._logits(clips).numpy() / scale
+        return -self._logits(clips).numpy() / self._logit_scale()
+
+    def decision_function(self, clips: Clips) -> np.ndarray:
+        """Minus :meth:`distances`, as scikit-learn asks for; errors as for :meth:`predict`.
+
+        It has a column for each class also where there are two: a distance to either class is
+        needed to tell whether a clip is of any.
+
+        Shapes:
+            - **output:** ``[n, N]``
+        """
+        return -self.distances(clips)
 
     def score(self, clips: Clips, labels: Collection[Any]) -> float:
         """Fraction of clips that get the label given; errors as for :meth:`fit` and
         :meth:`predict`.
         """
         check_clips(clips)
-        given = label_array(labels, len(clips))
-        return float((self.predict(clips) == given).mean())
+        predicted = self.predict(clips)
+        if predicted.dtype == object and len(labels) == len(predicted):
+            given = np.array([*labels, None], dtype=object)[:-1]  # one label each, of any kinds
+        else:
+            given = label_array(labels, len(clips))
+        return float((predicted == given).mean())
 
     def explain(self, clip: Clip, label: Any = None) -> Explanation:
         """Why a clip gets its label: what it resembles, which frames meet, which joints count.
@@ -251,15 +421,17 @@ class FewShotClassifier:
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
             logits = self._match(support, embedded)[0]
-            best = int(logits.argmax())
+            distances = -logits[None].numpy() / self._logit_scale()
+            found = int(accepted(distances, self._thresholds())[0])
+            best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
             aligned = align_with_class(matcher, support, query, number)
             evidence = joint_evidence(matcher, support, query, number)
         return Explanation(
-            prediction=labels[best],
+            prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
-            joint_evidence=evidence.numpy(),
+            joint_evidence=evidence.numpy() / self._few_shot.temperature,
             **aligned._asdict(),
         )
 
@@ -286,18 +458,15 @@ class FewShotClassifier:
         """
         why = self.explain(clip, label)
         example = self._example(why.support, examples)
-        layout, poses = self.skeleton_, pose_transform(self._preparation)
-        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
+        poses = pose_transform(self._preparation)
+        shown, near = self._prepared([clip, example], self.skeleton_, poses)
         page = report_page(
             why,
-            (
-                prepare_clip(clip, 0, arrays, layout, poses),
-                prepare_clip(example, why.support, arrays, layout, poses),
-            ),
+            (shown, near),
             (name_of(clip, "query"), name_of(example, f"example {why.support}")),
             labels=self.classes_.tolist(),
             distances=self.distances([clip])[0],
-            thresholds=None,  # no class has one
+            thresholds=self._thresholds(),
             model=self._few_shot,
             preparation=_description(self._preparation),
         )
@@ -379,7 +548,12 @@ class FewShotClassifier:
             "arrays": encode(arrays),
             "transform": _description(self._preparation),
             "preparation": encode(self._preparation),
-            "batch_size": self.batch_size,
+            "batch_size": int(self.batch_size),
+            "unknown": np.asarray(self.unknown).item(),
+            "false_alarms": float(self.false_alarms),
+            "thresholds": None if self.unknown is None else self.thresholds_.tolist(),
+            # NaN is not among JSON's numbers.
+            "copies": [None if value != value else value for value in self._copy_distances],
         }
         write_folder(Path(folder), self._few_shot, support, config)
 
@@ -418,10 +592,18 @@ class FewShotClassifier:
             )
         model = FewShotModel.from_pretrained(config["model"], **arguments)
         arrays = decode(config["arrays"], f"the layout of arrays in {folder}")
-        classifier = cls(model, arrays, transform, device, config["batch_size"])
+        classifier = cls(
+            model, arrays, transform, device,
+            config["batch_size"], config["unknown"], config["false_alarms"],
+        )  # fmt: skip
+        if config["thresholds"] is not None:
+            classifier.thresholds_ = config["thresholds"]
+        classifier._copy_distances = config["copies"]
         classifier.classes_, classifier.skeleton_ = config["classes"], config["skeleton"]
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
+        with torch.no_grad():
+            classifier._search = classifier._searched(classifier._support, len(config["classes"]))
         return classifier
 
     def _fitted(self) -> EmbeddedClips:
@@ -484,13 +666,17 @@ class FewShotClassifier:
             own = prepare_clip(next(iter(clips)), 0, arrays, None, self._preparation).skeleton
         return Skeleton.get(own)
 
+    def _prepared(
+        self, clips: Iterable[Clip], layout: Skeleton, transform: Transform | None
+    ) -> Iterator[SkeletonSequence]:
+        """Transformed clips of the encoder's layout."""
+        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
+        for number, clip in enumerate(clips):
+            yield prepare_clip(clip, number, arrays, layout, transform)
+
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
-        arrays = layout if self.skeleton is None else Skeleton.get(self.skeleton)
-        prepared = (
-            prepare_clip(clip, number, arrays, layout, self._preparation)
-            for number, clip in enumerate(clips)
-        )
+        prepared = self._prepared(clips, layout, self._preparation)
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
             embedded = self._few_shot.embed(batch).to(place)
@@ -500,7 +686,52 @@ class FewShotClassifier:
 
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
+        if self._search is not None:
+            return -self._search.distances(query).cpu().double() * self._logit_scale()
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
+
+    def _compare(
+        self,
+        support: EmbeddedClips,
+        query: EmbeddedClips,
+        n_way: int,
+        search: NearestSearch | None = None,
+    ) -> Tensor:
+        """Distances in double precision on the CPU, ``[Q, n_way]``, a batch at a time."""
+        if search is not None and search.support is support:
+            return search.distances(query).cpu().double()
+        parts = [query[n : n + self.batch_size] for n in range(0, len(query), self.batch_size)]
+        logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
+        return -torch.cat(logits) / self._logit_scale()
+
+    def _searched(self, support: EmbeddedClips, n_way: int) -> NearestSearch | None:
+        """A search of a large support, unless hooks or a subclass need the model to be called."""
+        model = self._few_shot
+        if (
+            len(support) < MANY_EXAMPLES
+            or type(model) is not FewShotModel
+            or has_hooks(model.matcher)
+            or not NearestSearch.suits(model.matcher, support)
+        ):
+            return None
+        return NearestSearch(model.matcher, support, n_way)
+
+    def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
+        """As :func:`accepted` of all distances, by lower bounds."""
+        check_clips(clips)
+        limits = None if self.unknown is None else torch.from_numpy(self.thresholds_)
+        with evaluation_mode(self._few_shot), torch.no_grad():
+            batches = self._embed(clips, self.skeleton_)
+            return torch.cat([search.nearest(batch, limits) for batch in batches]).numpy()
+
+    def _logit_scale(self) -> float:
+        """Factor between distances and logits; that of a matcher without a scale counts as 1."""
+        model = self._few_shot
+        scale = torch.as_tensor(getattr(model.matcher, "logit_scale", 1.0)).item()
+        return scale / model.temperature
+
+    def _thresholds(self) -> np.ndarray | None:
+        return None if self.unknown is None else self.thresholds_
 
     def _logits(self, clips: Clips) -> Tensor:
         support = self._fitted()

@@ -12,7 +12,15 @@ from torch import Tensor
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["Clip", "Clips", "Transform", "check_clips", "label_array", "prepare_clip"]
+__all__ = [
+    "Clip",
+    "Clips",
+    "Transform",
+    "check_clips",
+    "join_labels",
+    "label_array",
+    "prepare_clip",
+]
 
 #: One clip: an array is ``[M, T, V, C]`` or ``[T, V, C]``.
 Clip = SkeletonSequence | Tensor | np.ndarray
@@ -48,7 +56,7 @@ def label_array(labels: Collection[Any], num_clips: int) -> np.ndarray:
     """Labels as an array, ``[num_clips]``.
 
     Raises:
-        ValueError: If there is not one label for each clip.
+        ValueError: If there is not one label for each clip, or one is NaN.
         TypeError: If labels cannot be sorted.
     """
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
@@ -61,7 +69,23 @@ def label_array(labels: Collection[Any], num_clips: int) -> np.ndarray:
         sorted(labels if array.dtype.kind in "UO" else ())
     except TypeError as error:
         raise TypeError(f"labels cannot be sorted ({error}); give labels of one kind") from error
+    if array.dtype.kind in "fcO" and (array != array).any():
+        number = int(np.flatnonzero(array != array)[0])
+        raise ValueError(f"the label of clip {number} is NaN, which equals no label; give another")
     return array
+
+
+def join_labels(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels of earlier and later clips as one array.
+
+    Raises:
+        TypeError: If they cannot be sorted together.
+    """
+    if first.dtype.kind == second.dtype.kind:
+        joined = np.concatenate([first, second])
+        return joined if joined.dtype.kind != "O" else label_array(joined, len(joined))
+    labels = [*first.tolist(), *second.tolist()]
+    return label_array(labels, len(labels))
 
 
 def prepare_clip(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load, save
 
+from pyg_fsar.classifier.unknown import check_unknown
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.saving import decode, pack_manifest, read_manifest, read_snapshot, write_files
@@ -21,6 +22,7 @@ MODEL = ("config.json", "model.safetensors")
 FILES = {CLASSIFIER, SUPPORT, *MODEL}
 REQUIRED = {
     *("classes", "dtype", "skeleton", "arrays", "transform", "preparation", "batch_size"),
+    *("unknown", "false_alarms", "thresholds", "copies"),
 }
 
 
@@ -87,6 +89,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
             "model": snapshot,
         }
         support = EmbeddedClips(**load(snapshot.files[SUPPORT]))
+        check_unknown(stored["unknown"], stored["false_alarms"])
+        config["copies"] = np.array(stored["copies"], dtype=float)  # None becomes NaN
+        if config["copies"].shape != (len(support),):
+            raise ValueError(f"there are {len(support)} examples, but other numbers of copies")
+        if stored["unknown"] is not None:
+            config["thresholds"] = np.array(stored["thresholds"], dtype=float)
+            if config["thresholds"].shape != config["classes"].shape:
+                raise ValueError(f"there are {len(config['classes'])} classes, not thresholds")
         for name, value in vars(support).items():
             if value is not None and not value.isfinite().all():
                 raise ValueError(f"'{name}' in {SUPPORT} is not finite")

@@ -26,6 +26,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "clips", type=Path, nargs="+", help="files, folders of frames, or folders of clips to name"
     )
     parser.add_argument("--top", type=int, default=3, help="classes to list for each clip")
+    parser.add_argument(
+        "--unknown",
+        metavar="LABEL",
+        help="name of clips that are near to no class (default: every clip gets a class)",
+    )
     parser.add_argument("--save", type=Path, help="folder to save the fitted classifier in")
     add_model_argument(parser)
 
@@ -36,18 +41,24 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
     clips = read_clips(options.clips, options.people)
     classifier = saved_classifier(options.examples, options)
     if classifier is None:
-        classifier, _ = fitted_classifier(options.examples, options)
+        classifier, _ = fitted_classifier(options.examples, options, unknown=options.unknown)
+    elif options.unknown is not None and options.unknown != classifier.unknown:
+        raise ValueError(
+            f"{options.examples} was saved with the unknown label {classifier.unknown!r}; leave "
+            "out --unknown, or give the folder of the examples"
+        )
     layout = layout_of(classifier.transform)
-    probabilities = classifier.predict_proba(mapped(clips, options, layout))
+    queries = mapped(clips, options, layout)
+    labels, probabilities = classifier.predict(queries), classifier.predict_proba(queries)
     if options.save is not None:
         classifier.save(options.save)
     names = classifier.classes_.tolist()
     rows = []
-    for path, row in zip(clips, probabilities.tolist(), strict=True):
+    for path, label, row in zip(clips, labels.tolist(), probabilities.tolist(), strict=True):
         order = sorted(range(len(names)), key=lambda n: -row[n])
         rows.append({
             "clip": str(path),
-            "label": names[order[0]],
+            "label": label,
             "probability": round(row[order[0]], 4),
             "probabilities": {names[n]: round(row[n], 4) for n in order[: options.top]},
         })  # fmt: skip
@@ -58,6 +69,7 @@ CLASSIFY = Command(
     "Name clips by a few examples of each class.",
     (
         "pyg-fsar classify my_clips/ new/01.bvh",
+        "pyg-fsar classify my_clips/ new/ --unknown other",
         "pyg-fsar classify my_clips/ new/*.bvh --top 1 --save runs/names --json",
         "pyg-fsar classify runs/names new/",
     ),

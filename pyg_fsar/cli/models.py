@@ -71,7 +71,9 @@ def layout_of(transform: Callable[..., Any] | None) -> Skeleton:
     return Skeleton.get(targets[0] if targets else "body15")
 
 
-def fitted_classifier(root: Path, options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder]:
+def fitted_classifier(
+    root: Path, options: Namespace, unknown: str | None = None
+) -> tuple[FewShotClassifier, SkeletonFolder]:
     """A classifier that knows the classes of a folder, and the clips there."""
     model, transform = load_model(options.model)
     examples = open_folder(root, options, layout_of(transform))
@@ -81,7 +83,7 @@ def fitted_classifier(root: Path, options: Namespace) -> tuple[FewShotClassifier
             f"no clip of class {lost[0]} in {root} can be used ({examples.skipped[0][1]:.200}); "
             "mend it, or take the class out of the folder"
         )
-    classifier = FewShotClassifier(model, transform=transform)
+    classifier = FewShotClassifier(model, transform=transform, unknown=unknown)
     return classifier.fit(examples, labels), examples
 
 

@@ -21,6 +21,7 @@ from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
     build_model,
+    calibrate,
     channels_of,
     clip_transform,
     default_loggers,
@@ -97,6 +98,11 @@ def _run(options: Namespace) -> dict[str, Any]:
     )  # fmt: skip
     folder = options.out / "model"
     if fabric.is_global_zero:
+        # The temperature at which the validation classes are most likely.
+        model = calibrate(
+            model, val, training.n_way, training.k_shot, training.n_query, training.val_episodes,
+            seed=training.eval_seed,
+        )  # fmt: skip
         save_model(folder, model, Compose([*mapping, *prepared[False].transforms]))
     return {
         "model": str(folder),

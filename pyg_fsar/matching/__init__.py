@@ -24,6 +24,7 @@ from pyg_fsar.matching.aligners import (
     tcmhm,
 )
 from pyg_fsar.matching.base import DistanceMatcher, match, matcher_penalty, missing_for_pictures
+from pyg_fsar.matching.bounds import BoundTerms, LowerBounds
 from pyg_fsar.matching.costs import (
     COSTS,
     ActivatedCost,
@@ -47,6 +48,7 @@ from pyg_fsar.matching.multi_view import MultiViewMatcher, views_of
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
+from pyg_fsar.matching.search import NearestSearch
 from pyg_fsar.matching.shots import (
     SHOTS,
     Shots,
@@ -72,6 +74,7 @@ __all__ = [
     "ActivatedCost",
     "Alignment",
     "BiMHM",
+    "BoundTerms",
     "CosineCost",
     "DASTMMaker",
     "Diagonal",
@@ -80,6 +83,7 @@ __all__ = [
     "FrameCost",
     "InnerProductCost",
     "KoopmanMatcher",
+    "LowerBounds",
     "Matcher",
     "MixtureMaker",
     "MixtureMatcher",
@@ -87,6 +91,7 @@ __all__ = [
     "MultiStreamMatcher",
     "MultiViewMatcher",
     "NGMCost",
+    "NearestSearch",
     "PairMaker",
     "ReferenceMatcher",
     "Shots",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.matching.aligners import DTW
 from pyg_fsar.matching.aligners.lengths import PairLengths
-from pyg_fsar.matching.costs import FrameCost, InnerProductCost
+from pyg_fsar.matching.bounds import BoundTerms, unit_vectors
+from pyg_fsar.matching.costs import CosineCost, EuclideanCost, FrameCost, InnerProductCost
 from pyg_fsar.matching.options import check_flag
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.shots import SHOTS, consistent_joints
@@ -113,6 +116,20 @@ class Matcher(ReferenceMatcher):
             weights = weights[references.y.long()]
         distances = self.pair_distances(query, references, weights)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
+
+    def bound_terms(self, clips: EmbeddedClips) -> BoundTerms | None:
+        """What lower bounds of distances are made of; None if this cost and aligner have none."""
+        if self.divergence or self.joint_shrinkage or not isinstance(self.aligner, DTW):
+            return None
+        if getattr(self.cost, "joint_weights", None) is not None:
+            return None
+        frames = clips.zero_padded.flatten(2)
+        frames = frames if frames.dtype == torch.float64 else frames.float()
+        if type(self.cost) is CosineCost:  # half the squared distance of frames of norm 1
+            frames = unit_vectors(frames) * math.sqrt(0.5)
+        elif type(self.cost) is not EuclideanCost or not self.cost.squared:
+            return None
+        return BoundTerms(frames, clips.full_lengths)
 
     def alignment_options(self, support: EmbeddedClips, number: int) -> dict[str, Any]:
         """What :meth:`align` needs to know of the other support clips.

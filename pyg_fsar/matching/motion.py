@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch_geometric.utils import scatter
 
-from pyg_fsar.data import EmbeddedClips, mirror_vectors
+from pyg_fsar.data import EmbeddedClips, can_read, mirror_vectors
 from pyg_fsar.matching.aligners import DTW
+from pyg_fsar.matching.bounds import BoundTerms, unit_vectors
 from pyg_fsar.matching.costs import CosineCost, EuclideanCost
 from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.reference import ReferenceMatcher
@@ -119,12 +120,17 @@ class MotionMatcher(ReferenceMatcher):
     def class_distances(self, support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
         """Distances of queries to classes; see :class:`~pyg_fsar.matching.DistanceMatcher`."""
         references = self.references(support, n_way)
-        distances = self.pair_distances(query, references)
-        if self.skeleton is not None:
-            image = self.pair_distances(query.with_x(self.mirrored(query.x)), references)
-            image = image.masked_fill(~self._counts_mirrored(references, n_way), torch.inf)
-            distances = distances.minimum(self.mirror_factor * image)
+        counts = None if self.skeleton is None else self.counts_mirrored(references, n_way)
+        distances = self.pair_distances(query, references, counts)
         return SHOTS[self.shots].class_distances(distances, references, n_way)
+
+    def bound_terms(self, clips: EmbeddedClips) -> BoundTerms:
+        """What lower bounds of distances are made of; what is learned only adds to them."""
+        clips = self._moving(clips.with_x(clips.zero_padded))
+        profiles = unit_vectors(_profile(clips).flatten(1))
+        return BoundTerms(
+            _damped(clips).x.flatten(2), clips.full_lengths, profiles, self.profile, True
+        )
 
     def alignment_options(self, support: EmbeddedClips, number: int) -> dict[str, bool]:
         """What :meth:`align` needs to know of the other classes.
@@ -137,7 +143,7 @@ class MotionMatcher(ReferenceMatcher):
             return {}
         n_way = int(support.y.max()) + 1
         references = self.references(support, n_way)
-        counts = self._counts_mirrored(references, n_way)
+        counts = self.counts_mirrored(references, n_way)
         return {"mirror": bool(counts[_classes(references, n_way) == number].all())}
 
     def align(self, query: Tensor, reference: Tensor, mirror: bool = True) -> Alignment:
@@ -192,12 +198,28 @@ class MotionMatcher(ReferenceMatcher):
             )
         return mirror_vectors(x, self.skeleton)
 
-    def pair_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
-        """Distances of all queries to all references, without mirror images.
+    def pair_distances(
+        self, query: EmbeddedClips, references: EmbeddedClips, mirrored: Tensor | None = None
+    ) -> Tensor:
+        """Distances of all queries to all references.
+
+        Args:
+            query: Query clips.
+            references: Clips of :meth:`references`.
+            mirrored: For which references mirror images of queries count, see
+                :meth:`counts_mirrored`; for none if not given.
 
         Shapes:
+            - **mirrored:** bool ``[R]``
             - **output:** ``[Q, R]``
         """
+        distances = self._plain_distances(query, references)
+        if mirrored is None or (can_read(mirrored) and not bool(mirrored.any())):
+            return distances
+        image = self._plain_distances(query.with_x(self.mirrored(query.x)), references)
+        return distances.minimum(self.mirror_factor * image.masked_fill(~mirrored, torch.inf))
+
+    def _plain_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
         learned = self._learned(query, references) if self.learned and self.embedding else 0
         query, references = self._moving(query), self._moving(references)
         lengths = query.full_lengths[:, None], references.full_lengths
@@ -234,8 +256,13 @@ class MotionMatcher(ReferenceMatcher):
         x = x if x.dtype == torch.float64 else x.float()
         return clips.with_x(x).time_mean.flatten(1)
 
-    def _counts_mirrored(self, references: EmbeddedClips, n_way: int) -> Tensor:
-        """Whether a reference's class is, mirrored, far from every other class, ``[R]``."""
+    def counts_mirrored(self, references: EmbeddedClips, n_way: int) -> Tensor:
+        """Whether a reference's class is, mirrored, far from every other class, so that mirror
+        images of queries count for it.
+
+        Shapes:
+            - **output:** ``[R]``
+        """
         y = _classes(references, n_way)
         with torch.no_grad():
             images = references.with_x(self.mirrored(references.x))

@@ -16,6 +16,7 @@ from pyg_fsar.training.evaluation import (
 )
 from pyg_fsar.training.fit import episode_loss, fit
 from pyg_fsar.training.model_options import SPATIAL, ModelOptions
+from pyg_fsar.training.open_set import OpenSetResult, calibrate, evaluate_open_set
 from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import Options, TrainingOptions
 from pyg_fsar.training.report import draw_pictures, format_table, result_row
@@ -29,6 +30,7 @@ __all__ = [
     "ClipHead",
     "EvaluationResult",
     "ModelOptions",
+    "OpenSetResult",
     "Options",
     "PretrainingModel",
     "PretrainingOutput",
@@ -36,6 +38,7 @@ __all__ = [
     "build_encoder",
     "build_model",
     "build_penalty",
+    "calibrate",
     "channels_of",
     "clip_transform",
     "clip_vectors",
@@ -45,6 +48,7 @@ __all__ = [
     "episode_loss",
     "evaluate",
     "evaluate_one_shot",
+    "evaluate_open_set",
     "fit",
     "format_table",
     "launch",

@@ -216,7 +216,7 @@ def test_params_are_those_of_the_constructor(new_model, clips, labels, tmp_path)
     transform = ResampleFrames(6, "uniform")
     classifier = FewShotClassifier(new_model(), "coco17", transform, "cpu", 5)
     params = {"model": classifier.model, "skeleton": "coco17", "transform": transform}
-    params |= {"device": "cpu", "batch_size": 5}
+    params |= {"device": "cpu", "batch_size": 5, "unknown": None, "false_alarms": 0.05}
     assert classifier.get_params() == classifier.get_params(deep=False) == params
     classifier.model.save_pretrained(tmp_path)
     assert FewShotClassifier(tmp_path).get_params()["model"] is not tmp_path

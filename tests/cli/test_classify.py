@@ -100,6 +100,22 @@ def test_saved_classifier_needs_no_examples(
     assert "damaged" in refused("classify", tmp_path / "saved", path)
 
 
+def test_unknown_label(shell: Shell, refused: Callable[..., str], tmp_path: Path) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ["bow", "kick"], clips=3)
+    for take, action in enumerate(["kick", "wave"], start=7):
+        write_sample_clip(tmp_path / "new" / f"{action}.bvh", "bvh", action, take=take)
+    rows = shell("classify", examples, tmp_path / "new", "--unknown", "other", "--save",
+                 tmp_path / "saved")  # fmt: skip
+    assert [row["label"] for row in rows] == ["kick", "other"]
+    assert set(rows[1]["probabilities"]) == {"bow", "kick"}
+    assert shell("classify", tmp_path / "saved", tmp_path / "new") == rows
+    assert shell("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "other") == rows
+    message = refused("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "none")
+    assert "saved with the unknown label 'other'" in message
+    message = refused("classify", examples, tmp_path / "new", "--unknown", "kick")
+    assert "'kick' is the label of unknown clips" in message
+
+
 def test_explanation(shell: Shell, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     examples = write_sample_folder(tmp_path / "examples", "bvh", ACTIONS)
