@@ -75,7 +75,8 @@ class UncertainCost(FrameCost):
                 f"{x.size(-1)}; make it with channels={x.size(-1)}"
             )
         with torch.autocast(x.device.type, enabled=False):
-            mean = x.to(self.weight.weight.dtype).mean(dim=2)
+            weight = next(self.parameters(), None)  # a quantised layer has none
+            mean = x.to(torch.float32 if weight is None else weight.dtype).mean(dim=2)
             fraction = self.weight(mean).squeeze(-1).sigmoid()
             return self.least + (self.most - self.least) * fraction
 
