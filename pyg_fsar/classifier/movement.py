@@ -12,7 +12,7 @@ from pyg_fsar.matching import SubsequenceAligner
 
 __all__ = ["Ladder", "MovementProposals", "Segment"]
 
-# Chosen, as the other constants here, on training classes of real data; see the documentation.
+# Chosen, as the other constants here, on training classes of real data and generated movements.
 STEPS = 20  # steps between key poses in an example of median length
 FEWEST_STEPS = 5  # and in the example that moves least
 LOOSE = 0.6  # alignments beyond this distance are not proposed
@@ -55,9 +55,9 @@ class MovementProposals:
     def __init__(self, trajectories: Sequence[np.ndarray], y: np.ndarray, longest: int) -> None:
         paths = [np.linalg.norm(np.diff(poses, axis=0), axis=1).sum() for poses in trajectories]
         moving = [length for length in paths if length > 0]
-        self.step = (
-            min(float(np.median(moving)) / STEPS, min(moving) / FEWEST_STEPS) if moving else np.inf
-        )
+        usual = float(np.median(moving)) / STEPS if moving else np.inf
+        # Not as small as the jitter of an example that hardly moves.
+        self.step = min(usual, max(min(moving, default=np.inf) / FEWEST_STEPS, usual / 4))
         steps = [_steps(poses, self.step) for poses in trajectories]
         y = y[[len(step) > 0 for step in steps]]
         steps = [step for step in steps if len(step)]

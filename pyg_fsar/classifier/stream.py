@@ -93,7 +93,8 @@ class Comparison:
         others[torch.arange(len(support)), classes.cpu()] = torch.nan
         exchanged = self._distances(EmbeddedClips.from_clips(halves))
         median = torch.cat([others, exchanged]).nanmedian(dim=0).values
-        return (STRICTNESS * median).numpy()
+        # Examples that equal their exchanged halves, as without any movement, leave nothing.
+        return (STRICTNESS * median).clamp(min=torch.finfo(median.dtype).tiny).numpy()
 
     def _distances(self, query: EmbeddedClips) -> Tensor:
         return -self.logits(query) / self.scale

@@ -123,6 +123,7 @@ def test_actions_are_reported_while_the_stream_goes_on(classifier):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.slow
 def test_without_action_nothing_is_reported(classifier, seed):
     assert classifier.spot(scene(still(300), noise=0.02, seed=seed)) == []
     drift = np.cumsum(np.random.default_rng(seed).normal(size=(300, 1, 3)) * 0.02, axis=0)
@@ -170,6 +171,7 @@ def test_who_leaves_is_forgotten(classifier):
     assert_found(push_all(classifier.stream(), frames), later)
 
 
+@pytest.mark.slow
 def test_reset_and_finish_begin_anew(classifier):
     stream = classifier.stream()
     expected = push_all(stream, RECORDING)
@@ -214,6 +216,7 @@ def held_bytes(value, seen=None):
     return sum(held_bytes(item, seen) for item in items)
 
 
+@pytest.mark.slow
 def test_other_layouts(classifier):
     expected = [action.label for action in classifier.spot(RECORDING)]
     kinect = SkeletonSequence.from_bodies(RECORDING[None], skeleton="body15")
