@@ -59,6 +59,7 @@ def plot_singular_values(values: Mapping[str, Sequence[float]]) -> Figure:
         shown = np.maximum(singular, 1e-5)
         axes.plot(range(1, len(shown) + 1), shown, marker=".", label=name)
     axes.set_yscale("log")
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("number of the singular value")
     axes.set_ylabel("singular value / largest")
     axes.grid(alpha=0.3)
