@@ -94,7 +94,7 @@ AUGMENTED = Compose([
 ])  # fmt: skip
 # The rest of motion_transform, for 3D and 2D.
 FINISHED = Compose([
-    FillMissingJoints(ancestors=False), ScaleByTorso(), AddDepth(), ResampleByMotion(30),
+    FillMissingJoints(ancestors=False), ScaleByTorso(), AddDepth(0.8), ResampleByMotion(30),
 ])  # fmt: skip
 
 

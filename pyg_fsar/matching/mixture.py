@@ -108,6 +108,11 @@ class MixtureMaker:
     Args:
         build: :func:`~pyg_fsar.matching.build_matcher`.
         options_of: :func:`~pyg_fsar.matching.matcher_options`.
+
+    Example:
+        >>> matcher = build_matcher("mixture", matchers=("dtw", "bimhm"))
+        >>> matcher(embeddings[:2], torch.arange(2), embeddings).shape
+        torch.Size([4, 2])
     """
 
     def __init__(

@@ -37,6 +37,11 @@ class MultiViewMatcher(Matcher):
     Raises:
         TypeError: If the matcher's aligner has no views; on a call,
         ValueError: If channels do not divide among the views.
+
+    Example:
+        >>> matcher = build_matcher("views", azimuths=(-30, 0, 30))
+        >>> matcher.align(torch.randn(8, 15, 3), torch.randn(9, 15, 3)).cost.shape
+        torch.Size([8, 9])
     """
 
     aligner: Any

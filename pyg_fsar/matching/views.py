@@ -21,6 +21,12 @@ class ViewsMaker(PairMaker):
     It has one more option than :class:`~pyg_fsar.matching.PairMaker`: ``inner``, the name of the
     aligner of each view in :data:`~pyg_fsar.matching.ALIGNERS`, whose options it then takes as
     well.
+
+    Example:
+        >>> matcher = build_matcher("views", inner="dtw")
+        >>> clips = torch.randn(4, 8, 15, 3)
+        >>> matcher(clips[:2], torch.arange(2), clips).shape
+        torch.Size([4, 2])
     """
 
     def __init__(self) -> None:

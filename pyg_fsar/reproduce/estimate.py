@@ -35,6 +35,10 @@ class Cost:
     Args:
         seconds: On this machine's CPU.
         mib: Memory of its process in MiB.
+
+    Example:
+        >>> Cost(seconds=60.0, mib=100.0).seconds
+        60.0
     """
 
     seconds: float

@@ -81,6 +81,11 @@ class Grid:
         experiments: What is reproduced, with the rows that were chosen.
         jobs: The jobs of each cell, by experiment, data set and row, each by its seed; an untrained
             row has one job, under None.
+
+    Example:
+        >>> grid = Grid(Place(Path("out")), experiments={})
+        >>> len(grid.all_jobs)
+        0
     """
 
     place: Place

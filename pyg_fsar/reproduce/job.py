@@ -42,6 +42,12 @@ class Job:
         untrained: Compare frames as they are, without an encoder.
         selection: See :class:`~pyg_fsar.reproduce.Budget`.
         one_shot: Test by exemplars instead of by episodes.
+
+    Example:
+        >>> options = TrainingOptions(seed=1), ModelOptions()
+        >>> job = Job("generated", "NTU-T", "x", *options, num_frames=30, preparation="normalised")
+        >>> job.selection
+        'best'
     """
 
     source: str

@@ -45,6 +45,11 @@ class Cell:
         results: By seed, as far as there are any; one without a seed under None.
         failures: By seed, of those that failed.
         wanted: Number of seeds asked for.
+
+    Example:
+        >>> cell = Cell("table", "NTU-T", "DTW", wanted=3)
+        >>> cell.wanted
+        3
     """
 
     experiment: str

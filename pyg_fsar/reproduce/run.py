@@ -37,6 +37,10 @@ class Failure:
     Args:
         reason: Why, in one line.
         log: File with the whole story.
+
+    Example:
+        >>> Failure("no space left", Path("log.txt")).reason
+        'no space left'
     """
 
     reason: str

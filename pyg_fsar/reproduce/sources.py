@@ -39,6 +39,11 @@ class Protocol:
         one_shot: Whether it is tested by exemplars, one for each class, instead of by episodes.
         stands_in: Whether experiments that name other data sets run on it all the same.
         has_root: Whether it is read from a folder.
+
+    Example:
+        >>> protocol = Protocol(UTDMHAD, num_frames=30)
+        >>> protocol.one_shot
+        False
     """
 
     reader: Callable[..., SkeletonDataset]
@@ -78,6 +83,11 @@ class Place:
         processed: Folder for what is made of the raw files; beside them if not given.
         missing: The authors' list of NTU clips with missing skeletons, see
             :class:`~pyg_fsar.datasets.NTURGBD`.
+
+    Example:
+        >>> place = Place(Path("out"))
+        >>> place.roots
+        {}
     """
 
     out: Path

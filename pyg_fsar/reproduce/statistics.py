@@ -26,6 +26,11 @@ class Spread:
         sd: Standard deviation over seeds; None of a single one.
         over_seeds: Half width of the 95 % interval over seeds, by Student's t distribution: what
             other trained models would give on the same episodes; None of a single one.
+
+    Example:
+        >>> result = Spread(0.7, over_episodes=0.01, seeds=(0.69, 0.71), sd=0.014, over_seeds=0.1)
+        >>> result.mean
+        0.7
     """
 
     mean: float

@@ -25,6 +25,10 @@ from pyg_fsar.transforms.uniform_sample_frames import UniformSampleFrames
 __all__ = ["augmented", "clip_transform", "motion_transform", "pyskl_transform"]
 
 
+# The factor, of 1, 0.8 and 0.6, with which no data set of the documentation's results lost.
+NARROWED = 0.8
+
+
 def clip_transform(
     num_frames: int, train: bool, motion_only: bool = False, dims: int = 3
 ) -> BaseTransform:
@@ -66,7 +70,8 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
 
     A clip is brought to one layout, its gaps are filled, it is centred on its first frame, turned
     to face the camera (in 2D as far as that goes), scaled by the torso, and resampled so that time
-    runs with the movement. 2D clips get a depth of zero. A joint that the clip does not have is
+    runs with the movement. 2D clips are narrowed, since what a view changes most is how wide a
+    movement looks, and get a depth of zero. A joint that the clip does not have is
     zero.
 
     Args:
@@ -75,7 +80,7 @@ def motion_transform(num_frames: int = 30, layout: str = "body15") -> BaseTransf
     """
     return Compose([
         MapJoints(layout), FillMissingJoints(ancestors=False), CenterOnJoint(),
-        AlignView(turn_2d=True), ScaleByTorso(), AddDepth(),
+        AlignView(turn_2d=True), ScaleByTorso(), AddDepth(NARROWED),
         ResampleFrames(2 * num_frames, "linear"), ResampleByMotion(num_frames),
     ])  # fmt: skip
 

@@ -22,6 +22,10 @@ class ScaleByExtent(BaseTransform):
     :class:`~pyg_fsar.transforms.ScaleByTorso` it needs no certain joints, so it suits pictures,
     which often show a part of the body only. The whole clip is scaled by one factor about the
     origin; a clip without extent is returned unchanged.
+
+    Example:
+        >>> ScaleByExtent()(clips[0]).bodies.shape
+        torch.Size([1, 30, 25, 3])
     """
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

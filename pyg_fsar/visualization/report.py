@@ -37,6 +37,11 @@ class ReportClass(NamedTuple):
         distance: Distance of the query.
         probability: Probability of the query.
         threshold: Largest distance at which a clip is taken to be of this class, if there is one.
+
+    Example:
+        >>> found = ReportClass("wave", distance=1.5, probability=0.8)
+        >>> found.label
+        'wave'
     """
 
     label: Any

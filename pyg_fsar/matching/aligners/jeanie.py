@@ -38,6 +38,12 @@ class JEANIE:
     Raises:
         TypeError: If ``gamma`` requires a gradient.
         ValueError: If ``gamma`` is not positive, or as :class:`~pyg_fsar.nn.MultiView`.
+
+    Example:
+        >>> matcher = build_matcher("jeanie", azimuths=(-30, 0, 30))
+        >>> clips = torch.randn(4, 8, 15, 3)
+        >>> matcher(clips[:2], torch.arange(2), clips).shape
+        torch.Size([4, 2])
     """
 
     gamma: float = 0.1

@@ -14,7 +14,13 @@ __all__ = ["MHM", "mhm"]
 
 @dataclass(frozen=True)
 class MHM:
-    """:func:`mhm` as an aligner, which has no options."""
+    """:func:`mhm` as an aligner, which has no options.
+
+    Example:
+        >>> distances = MHM()(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
+    """
 
     def __call__(self, cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
         """Distances of pairs of clips; see :func:`mhm`."""

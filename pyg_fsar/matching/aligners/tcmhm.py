@@ -22,6 +22,11 @@ class TCMHM:
 
     Raises:
         ValueError: If ``consistency`` is negative or not finite.
+
+    Example:
+        >>> distances = TCMHM(consistency=0.1)(torch.rand(2, 3, 8, 8))
+        >>> distances.shape
+        torch.Size([2, 3])
     """
 
     consistency: float = 0.1

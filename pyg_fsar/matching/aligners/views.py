@@ -35,6 +35,12 @@ class Views:
 
     Raises:
         ValueError: If ``softness`` is negative, or as :class:`~pyg_fsar.nn.MultiView`.
+
+    Example:
+        >>> matcher = build_matcher("views", azimuths=(-30, 0, 30))
+        >>> clips = torch.randn(4, 8, 15, 3)
+        >>> matcher(clips[:2], torch.arange(2), clips).shape
+        torch.Size([4, 2])
     """
 
     inner: Callable[..., Tensor] = field(default_factory=SoftDTW)

@@ -40,6 +40,11 @@ class UncertainCost(FrameCost):
 
     Raises:
         ValueError: If not ``0 < least < most``.
+
+    Example:
+        >>> cost = UncertainCost(channels=64)
+        >>> cost(embeddings, embeddings[:2]).shape
+        torch.Size([4, 2, 8, 8])
     """
 
     def __init__(
