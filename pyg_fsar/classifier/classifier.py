@@ -41,7 +41,7 @@ from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
 __all__ = ["FewShotClassifier"]
 
 FALSE_ALARMS = 0.05
-# Examples from which on lower bounds save more than they cost; benchmarks/many_classes.py.
+# Examples from which on what depends on them alone is computed once, and lower bounds are used.
 MANY_EXAMPLES = 200
 
 
