@@ -493,7 +493,12 @@ class FewShotClassifier:
         def embed(clips: Clips) -> EmbeddedClips:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
-        comparison = Comparison(model, support, self.classes_.tolist(), embed, self._preparation)
+        with evaluation_mode(model), torch.no_grad():
+            search = self._search or self._searched(support, len(self.classes_), least=1)
+        comparison = Comparison(
+            model, support, self.classes_.tolist(), embed, self._preparation,
+            self._logit_scale(), search,
+        )  # fmt: skip
         return ActionStream(comparison, source, **options)
 
     def spot(self, clip: Clip, **options: Any) -> list[Detection]:
@@ -704,11 +709,13 @@ class FewShotClassifier:
         logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
         return -torch.cat(logits) / self._logit_scale()
 
-    def _searched(self, support: EmbeddedClips, n_way: int) -> NearestSearch | None:
+    def _searched(
+        self, support: EmbeddedClips, n_way: int, least: int = MANY_EXAMPLES
+    ) -> NearestSearch | None:
         """A search of a large support, unless hooks or a subclass need the model to be called."""
         model = self._few_shot
         if (
-            len(support) < MANY_EXAMPLES
+            len(support) < least
             or type(model) is not FewShotModel
             or has_hooks(model.matcher)
             or not NearestSearch.suits(model.matcher, support)

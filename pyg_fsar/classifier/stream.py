@@ -15,6 +15,7 @@ from pyg_fsar.classifier.movement import Ladder, MovementProposals, Segment
 from pyg_fsar.classifier.poses import Places, RunningPose, Window, frame_bodies
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
+from pyg_fsar.matching import NearestSearch
 from pyg_fsar.nn import MotionFeatures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
@@ -58,6 +59,8 @@ class Comparison:
         labels: Label of each class.
         embed: Prepares and embeds clips.
         transform: Prepares clips, as ``embed`` does too.
+        scale: Factor between distances and minus logits.
+        search: The support with what of its distances is computed once, if the matcher has that.
     """
 
     model: FewShotModel
@@ -65,17 +68,15 @@ class Comparison:
     labels: Sequence[Any]
     embed: Callable[[Sequence[SkeletonSequence]], EmbeddedClips]
     transform: Transform | None
+    scale: float
+    search: NearestSearch | None
 
-    def logits(self, query: EmbeddedClips, support: EmbeddedClips | None = None) -> Tensor:
+    def logits(self, query: EmbeddedClips) -> Tensor:
         """Logits of embedded clips, ``[Q, N]``, in double precision on the CPU."""
-        support = self.support if support is None else support
         with evaluation_mode(self.model), torch.no_grad():
-            return self.model.match(support, query, len(self.labels)).cpu().double()
-
-    @property
-    def scale(self) -> float:
-        """By which distances are to be multiplied for minus logits."""
-        return float(torch.as_tensor(getattr(self.model.matcher, "logit_scale", 1.0)))
+            if self.search is not None:
+                return -self.search.distances(query).cpu().double() * self.scale
+            return self.model.match(self.support, query, len(self.labels)).cpu().double()
 
     def thresholds(self) -> np.ndarray:
         """The largest distance to each class at which it is found, ``[N]``.
