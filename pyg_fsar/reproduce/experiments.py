@@ -143,6 +143,7 @@ UNTRAINED: dict[str, Options] = {
         "untrained": True, "preparation": "motion", "matcher": "dtw",
     },
 }  # fmt: skip
+PRETRAINED: Options = {"classification": 1.0}
 STRATEGIES: dict[str, Options] = {
     "PairNorm": {"spatial": "pairnorm"},
     "DropEdge": {"spatial": "dropedge"},
@@ -172,7 +173,10 @@ def experiments() -> dict[str, Experiment]:
     # The first row is what the others are compared with.
     names = dict.fromkeys(("soft_dtw", *MATCHERS))
     matchers = {name: {**PLAIN, "matcher": name} for name in names}
-    methods = {**matchers, **STRATEGIES, **UNTRAINED}
+    trained = {**matchers, **STRATEGIES}
+    # Clips are also classified among all training classes.
+    pretrained = {f"{name}, pretrained": {**row, **PRETRAINED} for name, row in trained.items()}
+    methods = {**trained, **pretrained, **UNTRAINED}
     shots = {
         f"methods-{k_shot}shot": Experiment(
             f"Methods, 5-way {k_shot}-shot", methods, ALL_SETS, {"k_shot": k_shot}
@@ -290,6 +294,7 @@ def experiments() -> dict[str, Experiment]:
                     "LSTM": {"backbone": "lstm"},
                     "CTR-GCN": {"backbone": "ctrgcn"},
                     "ST-GCN++": {"backbone": "stgcnpp"},
+                    "AAGCN": {"backbone": "aagcn"},
                 }.items()
                 for matcher in ("protonet", "soft_dtw")
             },

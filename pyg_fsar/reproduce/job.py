@@ -21,7 +21,7 @@ MODEL = frozenset(item.name for item in fields(ModelOptions))
 FREE = frozenset({"accelerator", "devices", "num_workers", "resume", "spatial"})
 # What an untrained model depends on.
 OF_TEST = (
-    *("n_way", "k_shot", "n_query", "test_episodes", "test_runs", "eval_seed"),
+    *("n_way", "eval_n_way", "k_shot", "n_query", "test_episodes", "test_runs", "eval_seed"),
     *("precision", "accelerator", "devices"),
 )
 OF_MATCHING = ("matcher", "matcher_options", "gamma", "divergence", "shots")

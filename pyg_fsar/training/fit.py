@@ -125,12 +125,14 @@ def fit(
     wrapped, wrapped_optimizer = fabric.setup(trained, made)
 
     settings = {**(settings or {}), **_fixed_options(options)}
-    state = {
-        "model": wrapped,
+    state: dict[str, Any] = {
+        "model": model,
         "optimizer": wrapped_optimizer,
         "scheduler": scheduler,
         "precision": fabric.strategy.precision,  # the loss scale of 16-mixed
     }
+    if options.has_clip_losses:
+        state["head"] = trained.head
     if options.anchor:
         state["start"] = {name: p.detach().clone() for name, p in model.named_parameters()}
     history: list[dict[str, float]] = []
