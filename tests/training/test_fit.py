@@ -233,7 +233,7 @@ def test_best_weights_in_the_end(
     snapshots = []
 
     def validate(model, *_, **__):
-        snapshots.append(weights(model.module))
+        snapshots.append(weights(model))
         values = {"accuracy": torch.tensor([next(accuracies)]), "loss": torch.tensor([1.0])}
         return EvaluationResult(values, torch.arange(1), torch.ones(1, 1).long(), 0.0)
 
