@@ -23,6 +23,7 @@ from pyg_fsar.saving import (
 
 __all__ = ["PREPARATION", "load_model", "save_model"]
 
+#: Name of the file in a folder of a model that has the preparation of its clips.
 PREPARATION = "preparation.json"
 MODEL = ("config.json", "model.safetensors")
 
