@@ -20,8 +20,8 @@ torch.set_num_threads(1)
 PACKAGE = Path(pyg_fsar.__file__).parent
 LONGEST_MESSAGE = 500
 
-# Parts of the names of tests that `make quick` leaves out. First what takes more than about a second
-# of processor time: whole runs, processes of their own, compilers, finite differences, real data.
+# Parts of the names of tests that `make quick` leaves out. First what takes more than about a
+# second of processor time: whole runs, other processes, compilers, finite differences, real data.
 SLOW = (
     "test_a_band_is_infinite_cost",
     "test_alignment_in_time_helps",
