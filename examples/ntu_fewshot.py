@@ -49,7 +49,11 @@ FINE_TUNING = {
 def parse(arguments: Sequence[str] | None = None) -> Namespace:
     source = ArgumentParser(add_help=False)
     source.add_argument("--root", type=Path, help="folder of .skeleton files or their zip files")
-    has_root = source.parse_known_args(arguments)[0].root is not None
+    source.add_argument(
+        "--pretrained", type=Path, help="folder of a model to go on from, with its preparation"
+    )
+    given = source.parse_known_args(arguments)[0]
+    has_root = given.root is not None
 
     parser = ArgumentParser(description=__doc__.splitlines()[0], parents=[source])
     parser.add_argument("--out", type=Path, default=Path("runs/ntu"), help="folder for results")
@@ -59,11 +63,8 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--missing", help="list of clips with missing skeletons, or 'download' to fetch it"
     )
     parser.add_argument("--num-frames", type=int, default=30, help="frames of every clip")
-    parser.add_argument(
-        "--pretrained", type=Path, help="folder of a model to go on from, with its preparation"
-    )
     usual = {} if has_root else DEMO
-    if parser.parse_known_args(arguments)[0].pretrained is not None:
+    if given.pretrained is not None:
         usual = usual | FINE_TUNING
     TrainingOptions.add_arguments(parser, **usual)
     ModelOptions.add_arguments(parser, **({} if has_root else {"blocks": 4}))

@@ -45,16 +45,18 @@ FINE_TUNING = {"lr": 3e-4, "warmup": 1, "anchor": 0.01, "classification": 1.0, "
 
 
 def parse(arguments: Sequence[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    pretrained = ArgumentParser(add_help=False)
+    pretrained.add_argument("--pretrained", type=Path, help="folder of a model to go on from")
+
+    parser = ArgumentParser(description=__doc__.splitlines()[0], parents=[pretrained])
     parser.add_argument("--root", type=Path, required=True, help="folder of UTD-MHAD")
     parser.add_argument("--out", type=Path, default=Path("runs/utd"), help="folder for results")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each, instead of --seed"
     )
     parser.add_argument("--num-frames", type=int, default=30, help="frames of every clip")
-    parser.add_argument("--pretrained", type=Path, help="folder of a model to go on from")
     usual = {"epochs": 10, "train_episodes": 20, "val_episodes": 300, "test_runs": 4}
-    if parser.parse_known_args(arguments)[0].pretrained is not None:
+    if pretrained.parse_known_args(arguments)[0].pretrained is not None:
         usual = usual | FINE_TUNING
     TrainingOptions.add_arguments(parser, **{"scheduler": "cosine"} | usual)
     # With 15 training classes, a larger model overfits.

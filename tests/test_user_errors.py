@@ -43,6 +43,11 @@ MISTAKES = {
     "reproduce": [("--data utd --root none", "there is no folder"), ("--budget x", "invalid")],
     "compose_pyg": [("--n-way 500", "need 500 classes"), ("--lr nan", "lr must be at least 0")],
     "cross_dataset": [("--utd none", "there is no folder"), ("--episodes x", "invalid int value")],
+    "pretrain": [
+        ("--utd none", "there is no folder"),
+        ("--leave-out hdm05", "hdm05"),
+        ("--lr nan", "lr must be at least 0"),
+    ],
     "live": [("none none.json", "no file"), ("none", "give either a source or --camera")],
     "pyg-fsar": [
         ("info none", "there is no file or folder"),

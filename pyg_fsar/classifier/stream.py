@@ -41,6 +41,10 @@ class Detection(NamedTuple):
         end: Number of its last frame.
         label: Its label.
         probability: The label's probability, as of ``predict_proba`` for these frames.
+
+    Example:
+        >>> Detection(start=12, end=57, label="wave", probability=0.9).label
+        'wave'
     """
 
     start: int
@@ -130,6 +134,14 @@ class ActionStream:
     Raises:
         ValueError: If an option is out of range, the layout has not the joints, or the matcher
             cannot compare clips of different lengths.
+
+    Example:
+        >>> classifier = FewShotClassifier().fit(clips, ["a", "a", "b"])
+        >>> stream = classifier.stream("ntu25")
+        >>> for frame in queries[0].bodies.transpose(0, 1):
+        ...     action = stream.push(frame)  # None while no action has ended
+        >>> stream.frame == queries[0].num_frames
+        True
     """
 
     def __init__(

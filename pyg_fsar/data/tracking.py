@@ -69,6 +69,12 @@ class PeopleTracker:
     Args:
         max_gap: The most frames from one sight of a person to the next.
         max_distance: The farthest that a person gets from where they are expected.
+
+    Example:
+        >>> one, other = np.ones((2, 17, 3)) * [[[0.0, 1.0, 2.0]], [[5.0, 1.0, 2.0]]]
+        >>> tracker = PeopleTracker()
+        >>> tracker.update(np.stack([one, other]), 0), tracker.update(np.stack([other, one]), 1)
+        ([0, 1], [1, 0])
     """
 
     def __init__(self, max_gap: int = 30, max_distance: float = 0.6) -> None:

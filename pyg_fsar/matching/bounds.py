@@ -34,6 +34,10 @@ class BoundTerms(NamedTuple):
         - **frames:** ``[B, T, D]``
         - **lengths:** ``[B]``
         - **vectors:** ``[B, P]``
+
+    Example:
+        >>> BoundTerms(torch.randn(4, 8, 6), torch.full((4,), 8)).frames.shape
+        torch.Size([4, 8, 6])
     """
 
     frames: Tensor
@@ -62,6 +66,14 @@ class LowerBounds:
 
     Raises:
         ValueError: If the number is not positive.
+
+    Example:
+        >>> matcher = build_matcher("dtw", shots="nearest")
+        >>> clips = EmbeddedClips(embeddings)
+        >>> bounds = LowerBounds(matcher.aligner, matcher.bound_terms(clips))
+        >>> bound = bounds.of_frames(matcher.bound_terms(clips[[0]]), torch.arange(4))
+        >>> bool((bound <= matcher.pair_distances(clips[[0]], clips)[0]).all())
+        True
     """
 
     def __init__(
@@ -73,8 +85,9 @@ class LowerBounds:
         frames = terms.frames.flatten(0, 1)
         self.mean = frames.mean(dim=0)
         centred = frames - self.mean
-        _, directions = torch.linalg.eigh(centred.T @ centred)  # ascending
-        self.directions = directions[:, -num_directions:]
+        # In double precision, since single may not converge where directions are alike.
+        _, directions = torch.linalg.eigh((centred.T @ centred).double())  # ascending
+        self.directions = directions[:, -num_directions:].to(frames)
         self.projected = self._project(terms.frames)
         self.squares = self.projected.square().sum(dim=-1)
         self.ragged = bool((terms.lengths != terms.frames.size(1)).any())

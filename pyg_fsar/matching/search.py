@@ -33,6 +33,12 @@ class NearestSearch:
 
     Raises:
         TypeError: If the matcher does not suit.
+
+    Example:
+        >>> support = EmbeddedClips(embeddings, y=torch.tensor([0, 0, 1, 1]))
+        >>> search = NearestSearch(build_matcher("dtw", shots="nearest"), support, n_way=2)
+        >>> search.nearest(EmbeddedClips(embeddings[[3, 0]]))
+        tensor([1, 0])
     """
 
     def __init__(self, matcher: nn.Module, support: EmbeddedClips, n_way: int) -> None:

@@ -44,6 +44,12 @@ class ClipHead(nn.Module):
 
     Raises:
         ValueError: If the temperature is not positive.
+
+    Example:
+        >>> head = ClipHead(num_features=16, classes=torch.arange(5))
+        >>> classification, contrast = head(torch.randn(8, 16), torch.arange(8) % 4)
+        >>> classification.shape
+        torch.Size([])
     """
 
     classes: Tensor
@@ -91,6 +97,11 @@ class PretrainingOutput(NamedTuple):
 
     Shapes:
         - **classification, contrast:** ``[]``
+
+    Example:
+        >>> losses = torch.zeros(()), torch.zeros(())
+        >>> PretrainingOutput(model(episode), *losses).contrast
+        tensor(0.)
     """
 
     episode: EpisodeOutput
@@ -112,6 +123,12 @@ class PretrainingModel(nn.Module):
 
     Raises:
         ValueError: If the matcher cannot mirror.
+
+    Example:
+        >>> model = FewShotModel(STGCN("ntu25", num_blocks=2), build_matcher("dtw"))
+        >>> pretraining = PretrainingModel(model, classes=torch.arange(15), num_features=25 * 64)
+        >>> output = pretraining(episode)
+        >>> loss = output.classification + output.contrast
     """
 
     def __init__(

@@ -34,6 +34,11 @@ class OpenSetResult:
 
     Shapes:
         - **aurocs, accuracies, closed_accuracies:** ``[episodes]``
+
+    Example:
+        >>> result = evaluate_open_set(model, dataset, n_way=2, n_query=2, num_episodes=4)
+        >>> result.aurocs.shape
+        torch.Size([4])
     """
 
     aurocs: Tensor

@@ -30,6 +30,11 @@ class RandomBoneLengths(BaseTransform):
 
     Raises:
         ValueError: If the strength is negative or infinite.
+
+    Example:
+        >>> clip = clips[0]
+        >>> RandomBoneLengths(0.15)(clip).bodies.shape == clip.bodies.shape
+        True
     """
 
     def __init__(self, strength: float = 0.15) -> None:

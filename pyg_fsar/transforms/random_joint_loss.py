@@ -26,6 +26,11 @@ class RandomJointLoss(BaseTransform):
 
     Raises:
         ValueError: If the probability is not in 0..1.
+
+    Example:
+        >>> clip = clips[0]
+        >>> RandomJointLoss(p=0.1)(clip).bodies.shape == clip.bodies.shape
+        True
     """
 
     def __init__(self, p: float = 0.1) -> None:

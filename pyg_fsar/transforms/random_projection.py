@@ -31,6 +31,11 @@ class RandomProjection(BaseTransform):
 
     Raises:
         ValueError: If an angle is negative or the probability not in 0..1.
+
+    Example:
+        >>> clip = MapJoints("body15")(clips[0])
+        >>> RandomProjection(azimuth=45)(clip).skeleton
+        'body15_2d'
     """
 
     def __init__(self, azimuth: float = 45.0, elevation: float = 15.0, p: float = 1.0) -> None:

@@ -27,6 +27,11 @@ class RandomTimeWarp(BaseTransform):
 
     Raises:
         ValueError: If the strength is negative or infinite, or there are fewer than 2 knots.
+
+    Example:
+        >>> clip = clips[0]
+        >>> RandomTimeWarp(0.5)(clip).bodies.shape == clip.bodies.shape
+        True
     """
 
     def __init__(self, strength: float = 0.5, num_knots: int = 4) -> None:

@@ -252,7 +252,7 @@ def pretrained(tmp_path):
 
 
 @pytest.mark.slow
-def test_ntu_goes_on_from_a_pretrained_model(ntu, pretrained, tmp_path):
+def test_ntu_goes_on_from_a_pretrained_model(ntu, pretrained, tmp_path, table_of):
     tiny = "--accelerator cpu --epochs 2 --train-episodes 2 --n-query 2 --val-episodes 3"
     tiny += " --test-episodes 3 --test-runs 1"
     ntu.main([*tiny.split(), "--pretrained", pretrained, "--out", str(tmp_path / "out")])
