@@ -247,7 +247,8 @@ class ActionStream:
         if self._embeddings is not None:
             if bodies is None:  # the embedding of a frame without anybody is that of the last one
                 last = self._embeddings.count - 1
-                self._embeddings.append(None if last < 0 else self._embeddings[last, last][0])
+                nothing = self._last_seen < 0
+                self._embeddings.append(None if nothing else self._embeddings[last, last][0])
                 return None, None
             vector = self._embedded_frame(bodies)
             self._embeddings.append(vector)

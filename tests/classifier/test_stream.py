@@ -293,6 +293,16 @@ def test_tolerance(classifier):
     assert len(strict) <= len(classifier.spot(RECORDING))
 
 
+def test_nobody_at_first():
+    """Also where embeddings of frames are aligned, of which there is none yet."""
+    model = FewShotModel(torch.nn.Identity(), build_matcher("dtw", cost="euclidean"))
+    classifier = FewShotClassifier(model, skeleton="body15").fit([act("wave")], ["wave"])
+    stream, empty = classifier.stream(), np.zeros((1, 15, 3))
+    for frame in [None, empty, None, *still(10), *act("wave"), *still(10)]:
+        stream.push(frame)
+    assert len(classifier.spot(np.concatenate([np.zeros((9, 15, 3)), act("wave"), still(30)]))) == 1
+
+
 def test_refused(classifier):
     stream = classifier.stream()
     stream.push(RECORDING[0])
