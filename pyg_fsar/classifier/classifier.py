@@ -341,10 +341,11 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        if self._search is None:
+        search = self._usable_search()
+        if search is None:
             numbers = accepted(self.distances(clips), self._thresholds())
         else:
-            numbers = self._nearest(clips, self._search)
+            numbers = self._nearest(clips, search)
         return named(numbers, self.classes_, self.unknown)
 
     def predict_proba(self, clips: Clips) -> np.ndarray:
@@ -426,12 +427,12 @@ class FewShotClassifier:
             best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
             aligned = align_with_class(matcher, support, query, number)
-            evidence = joint_evidence(matcher, support, query, number)
+            evidence = joint_evidence(matcher, support, query, number, self._few_shot.temperature)
         return Explanation(
             prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
-            joint_evidence=evidence.numpy() / self._few_shot.temperature,
+            joint_evidence=evidence.numpy(),
             **aligned._asdict(),
         )
 
@@ -494,7 +495,8 @@ class FewShotClassifier:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
         with evaluation_mode(model), torch.no_grad():
-            search = self._search or self._searched(support, len(self.classes_), least=1)
+            search = self._usable_search()
+            search = search or self._searched(support, len(self.classes_), least=1)
         comparison = Comparison(
             model, support, self.classes_.tolist(), embed, self._preparation,
             self._logit_scale(), search,
@@ -691,8 +693,8 @@ class FewShotClassifier:
 
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
-        if self._search is not None:
-            return -self._search.distances(query).cpu().double() * self._logit_scale()
+        if (search := self._usable_search()) is not None:
+            return -search.distances(query).cpu().double() * self._logit_scale()
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
 
     def _compare(
@@ -710,18 +712,25 @@ class FewShotClassifier:
         return -torch.cat(logits) / self._logit_scale()
 
     def _searched(
-        self, support: EmbeddedClips, n_way: int, least: int = MANY_EXAMPLES
+        self, support: EmbeddedClips, n_way: int, least: int | None = None
     ) -> NearestSearch | None:
         """A search of a large support, unless hooks or a subclass need the model to be called."""
         model = self._few_shot
         if (
-            len(support) < least
+            len(support) < (MANY_EXAMPLES if least is None else least)
             or type(model) is not FewShotModel
             or has_hooks(model.matcher)
             or not NearestSearch.suits(model.matcher, support)
         ):
             return None
         return NearestSearch(model.matcher, support, n_way)
+
+    def _usable_search(self) -> NearestSearch | None:
+        """The search of the support, unless the matcher got hooks or was replaced since."""
+        search, matcher = self._search, self._few_shot.matcher
+        if search is None or search.matcher is not matcher or has_hooks(matcher):
+            return None
+        return search
 
     def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
         """As :func:`accepted` of all distances, by lower bounds."""

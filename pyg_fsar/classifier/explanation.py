@@ -106,7 +106,11 @@ def align_with_class(
 
 
 def joint_evidence(
-    matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
+    matcher: nn.Module,
+    support: EmbeddedClips,
+    query: Tensor,
+    number: int,
+    temperature: float = 1.0,
 ) -> Tensor:
     """By how much the log-odds of a class fall when each joint in turn is zero in all clips.
 
@@ -118,6 +122,7 @@ def joint_evidence(
         support: The support, of two classes at least.
         query: The clip.
         number: Number of the class.
+        temperature: As of :class:`~pyg_fsar.FewShotModel`.
 
     Shapes:
         - **query:** ``[T, V, C']``
@@ -127,7 +132,7 @@ def joint_evidence(
 
     def log_odds(query: Tensor, embeddings: Tensor) -> Tensor:
         clips = EmbeddedClips(query[None])
-        logits = match(matcher, support.with_x(embeddings), clips)[0].cpu().double()
+        logits = match(matcher, support.with_x(embeddings), clips)[0].cpu().double() / temperature
         others = torch.arange(len(logits)) != number
         return logits[number] - logits[others].logsumexp(dim=0)
 

@@ -79,6 +79,20 @@ def test_evidence_is_that_of_clips_without_the_joint(baseline, cost, clips, labe
     np.testing.assert_allclose(why.joint_evidence, expected, atol=1e-4)
 
 
+def test_evidence_is_of_the_probabilities_that_the_temperature_gives(
+    baseline, clips, labels, queries
+):
+    """With three classes it is not that without a temperature, divided by it."""
+    scaled, cooled = baseline("dtw", scale=4.0), baseline("dtw")
+    cooled.temperature = 0.25
+    first, second = (
+        FewShotClassifier(model).fit(clips, labels).explain(queries[0])
+        for model in (scaled, cooled)
+    )
+    np.testing.assert_allclose(second.probabilities, first.probabilities, rtol=1e-4)
+    np.testing.assert_allclose(second.joint_evidence, first.joint_evidence, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("shots", ["mean", "average"])
 def test_alignment_is_with_what_the_matcher_compares(baseline, clips, labels, shots):
     model = baseline("dtw", shots=shots)

@@ -29,6 +29,7 @@ def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, c
     parts = FewShotClassifier(model, unknown=unknown).fit(ragged[:4], labels[:4])
     parts.partial_fit(ragged[4:], labels[4:])
     for classifier in (pruned, loaded, parts):
+        assert classifier._search is not None and plain._search is None
         assert classifier.predict(queries).tolist() == plain.predict(queries).tolist()
         for method in ("distances", "predict_proba"):
             found, expected = getattr(classifier, method)(queries), getattr(plain, method)(queries)
@@ -45,6 +46,19 @@ def test_hooks_are_called(baseline, clips, labels, few_are_many):
     model.matcher.register_forward_hook(lambda *arguments: seen.append(1))
     FewShotClassifier(model).fit(clips, labels).predict(clips)
     assert len(seen) >= 2
+
+
+def test_a_matcher_that_is_changed_after_fit_is_called(baseline, clips, labels, few_are_many):
+    model, seen = baseline("dtw", shots="nearest"), []
+    classifier = FewShotClassifier(model).fit(clips, labels)
+    assert classifier._search is not None
+    with model.matcher.register_forward_hook(lambda *arguments: seen.append(1)):
+        classifier.predict(clips)
+        classifier.predict_proba(clips)
+    assert len(seen) == 2
+    model.matcher = baseline("otam", shots="nearest").matcher
+    expected = FewShotClassifier(model).fit(clips, labels).distances(clips)
+    np.testing.assert_allclose(classifier.distances(clips), expected)
 
 
 def test_matchers_without_bounds(new_model, clips, labels, queries, few_are_many):
