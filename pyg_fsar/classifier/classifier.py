@@ -184,6 +184,9 @@ class FewShotClassifier:
             input_tags=InputTags(two_d_array=False, three_d_array=True),
         )
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._support is not None
+
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
         """Make these clips the support, in place of any before. They are kept, not copied, since
         :meth:`report` draws them.
@@ -237,7 +240,7 @@ class FewShotClassifier:
         """
         support, known = self._fitted(), self.classes_.tolist()
         if label not in known:
-            raise ValueError(f"unknown label {label!r}; known are {known!s:.200}")
+            raise ValueError(f"unknown label {label!r:.80}; known are {known!s:.200}")
         if len(known) == 1:
             raise ValueError(f"{label!r} is the only class, and one must remain; use fit instead")
         number = known.index(label)
@@ -417,7 +420,7 @@ class FewShotClassifier:
         if len(labels) == 1:
             raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
-            raise ValueError(f"unknown label {label!r}; known are {labels}")
+            raise ValueError(f"unknown label {label!r:.80}; known are {labels!s:.200}")
         with evaluation_mode(self._few_shot), torch.no_grad():
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
@@ -486,6 +489,7 @@ class FewShotClassifier:
         Raises:
             ValueError: Before :meth:`fit`, if the layout is unknown or an option out of range, or
                 if the matcher cannot compare clips of different lengths.
+            TypeError: If an option is unknown or no whole number where it must be one.
         """
         support, model = self._fitted(), self._few_shot
         arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
@@ -515,7 +519,13 @@ class FewShotClassifier:
 
         Raises:
             ValueError: As for :meth:`stream` and its frames, and for other axes.
+            TypeError: If it is no clip, or as for :meth:`stream`.
         """
+        if not isinstance(clip, SkeletonSequence | Tensor | np.ndarray):
+            raise TypeError(
+                f"the recording is of type {type(clip).__name__}; give a SkeletonSequence, or an "
+                "array [M, T, V, C] or [T, V, C]"
+            )
         skeleton = clip.skeleton if isinstance(clip, SkeletonSequence) else None
         bodies = clip.bodies if isinstance(clip, SkeletonSequence) else clip
         if bodies.ndim not in (3, 4):

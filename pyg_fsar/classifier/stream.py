@@ -128,6 +128,7 @@ class ActionStream:
         thresholds: The largest distance to each class at which it is found, ``[N]``.
 
     Raises:
+        TypeError: If ``longest`` or ``people`` is no whole number.
         ValueError: If an option is out of range, the layout has not the joints, or the matcher
             cannot compare clips of different lengths.
     """
@@ -141,10 +142,13 @@ class ActionStream:
         tolerance: float = 1.0,
     ) -> None:
         for name, value, least in (("longest", longest, SHORTEST), ("people", people, 1)):
+            if not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} must be a whole number, got {value!r:.80}")
             if value < least:
                 raise ValueError(f"{name} must be {least} or more, got {value}")
         if not 0 < tolerance < np.inf:  # nor NaN
             raise ValueError(f"tolerance must be positive and finite, got {tolerance}")
+        longest, people = int(longest), int(people)
         self._comparison, self._source, self._longest = comparison, source, longest
         self.thresholds = tolerance * comparison.thresholds()
         self._places = Places(people, MOST_ABSENT, source.dims)
@@ -209,8 +213,8 @@ class ActionStream:
             - **frame:** ``[M, V, C]`` or ``[V, C]``
 
         Raises:
-            ValueError: If the frame has other axes, joints or channels than the stream, or a
-                coordinate is infinite.
+            ValueError: If the frame has other axes, joints or channels than the stream or the
+                examples, or a coordinate is infinite.
             FloatingPointError: If an embedding is NaN.
         """
         number, bodies = self.frame, None
@@ -265,6 +269,11 @@ class ActionStream:
             clip = self._comparison.transform(clip)
         with evaluation_mode(model), torch.no_grad():
             vector: np.ndarray = model.embed(clip).x[0, 0].cpu().numpy()
+        if vector.shape != (expected := self._comparison.support.x.shape[2:]):
+            raise ValueError(
+                f"frame {self.frame - 1} gives joints and channels {vector.shape}, but the "
+                f"examples {tuple(expected)}; give frames like the examples"
+            )
         if not np.isfinite(vector).all():
             raise FloatingPointError(
                 f"the embedding of frame {self.frame - 1} is NaN or infinite; look for a weight of "

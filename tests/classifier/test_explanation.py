@@ -137,6 +137,10 @@ def test_takes_arrays(fitted, queries):
 def test_refuses_labels_it_cannot_explain(fitted, clips, queries):
     with pytest.raises(ValueError, match=r"unknown label 'jump'; known are .*'bow'"):
         fitted.explain(queries[0], label="jump")
+    fitted.fit(clips[:2], ["x" * 300, "y" * 300])
+    with pytest.raises(ValueError, match="unknown label") as error:
+        fitted.explain(queries[0], label="z" * 300)
+    assert len(str(error.value)) < 500
     fitted.fit(clips, ["all"] * 6)
     assert fitted.predict(queries).tolist() == ["all"] * 5
     with pytest.raises(ValueError, match="one class only"):

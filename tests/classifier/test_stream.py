@@ -297,6 +297,8 @@ def test_nobody_at_first():
     """Also where embeddings of frames are aligned, of which there is none yet."""
     model = FewShotModel(torch.nn.Identity(), build_matcher("dtw", cost="euclidean"))
     classifier = FewShotClassifier(model, skeleton="body15").fit([act("wave")], ["wave"])
+    with pytest.raises(ValueError, match=r"frame 0 gives .*\(15, 4\), but the examples \(15, 3\)"):
+        classifier.stream().push(np.ones((15, 4)))
     stream, empty = classifier.stream(), np.zeros((1, 15, 3))
     for frame in [None, empty, None, *still(10), *act("wave"), *still(10)]:
         stream.push(frame)
@@ -322,16 +324,21 @@ def test_refused(classifier):
     assert stream.push(RECORDING[1]) is None  # the stream goes on
     for options, words in [
         ({"longest": 2}, "longest must be 6 or more"),
+        ({"longest": 60.5}, r"longest must be a whole number, got 60\.5"),
+        ({"people": "2"}, "people must be a whole number, got '2'"),
         ({"people": 0}, "people must be 1 or more"),
         ({"tolerance": 0}, "tolerance must be positive"),
         ({"tolerance": float("nan")}, "tolerance must be positive"),
     ]:
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises((ValueError, TypeError), match=words):
             classifier.stream(**options)
+    classifier.stream(longest=np.int64(60), people=np.int64(1))
     with pytest.raises(ValueError, match="unknown skeleton"):
         classifier.stream("nobody")
     with pytest.raises(ValueError, match=r"a recording is \[M, T, V, C\] or \[T, V, C\]"):
         classifier.spot(RECORDING[0])
+    with pytest.raises(TypeError, match="recording is of type list"):
+        classifier.spot([RECORDING])
     with pytest.raises(ValueError, match="call fit"):
         FewShotClassifier().stream()
     model = FewShotModel(torch.nn.Identity(), build_matcher("protonet"))
