@@ -12,7 +12,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import FrameEncoder
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import CenterOnJoint, MapJoints, clip_transform
+from pyg_fsar.transforms import CenterOnJoint, FillMissingJoints, MapJoints, clip_transform
 
 SHORTEST = 6
 LAYOUT = Skeleton.get("body15")
@@ -305,6 +305,16 @@ def test_nobody_at_first():
     assert len(classifier.spot(np.concatenate([np.zeros((9, 15, 3)), act("wave"), still(30)]))) == 1
 
 
+def test_negative_distances():
+    """Those of soft-DTW, of which a fraction is no threshold: what is no action must be beyond."""
+    model = FewShotModel(torch.nn.Identity(), build_matcher("soft_dtw", gamma=0.3))
+    clips, labels = examples((40,))
+    classifier = FewShotClassifier(model, skeleton="body15").fit(clips, labels)
+    stream, distances = classifier.stream(), classifier.distances(clips)
+    assert distances.max() < 0 and (stream.thresholds < distances.max(axis=0)).all()
+    assert (stream.thresholds > distances.min(axis=0)).all()
+
+
 def test_refused(classifier):
     stream = classifier.stream()
     stream.push(RECORDING[0])
@@ -348,10 +358,11 @@ def test_refused(classifier):
         equal.stream()
 
 
-def test_transform_that_needs_other_frames_is_noticed():
+@pytest.mark.parametrize("transform", [CenterOnJoint(), FillMissingJoints()])
+def test_transform_that_needs_other_frames_is_noticed(transform):
     calls = []
     encoder = torch.nn.Identity()
     encoder.register_forward_hook(lambda module, args, out: calls.append(args[0].shape[1]))
-    own(encoder, CenterOnJoint()).spot(RECORDING[:60], longest=30)
+    own(encoder, transform).spot(RECORDING[:60], longest=30)
     # Segments as clips, and of single frames only what several clips are cut into.
     assert max(calls) >= SHORTEST
