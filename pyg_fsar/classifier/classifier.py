@@ -429,8 +429,10 @@ class FewShotClassifier:
             found = int(accepted(distances, self._thresholds())[0])
             best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
-            aligned = align_with_class(matcher, support, query, number)
-            evidence = joint_evidence(matcher, support, query, number, self._few_shot.temperature)
+            search = self._usable_search()
+            options = None if search is None else search.alignment_options(number)
+            aligned = align_with_class(matcher, support, query, number, options)
+            evidence = joint_evidence(self._match, support, query, number)
         return Explanation(
             prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
@@ -704,7 +706,7 @@ class FewShotClassifier:
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
         if (search := self._usable_search()) is not None:
-            return -search.distances(query).cpu().double() * self._logit_scale()
+            return -search.distances(query, support).cpu().double() * self._logit_scale()
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
 
     def _compare(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from pyg_fsar import FewShotClassifier
+from pyg_fsar import FewShotClassifier, FewShotModel
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.matching import MotionMatcher
+from pyg_fsar.nn import MotionFeatures
 
 FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
 
@@ -14,6 +18,19 @@ FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
 @pytest.fixture
 def few_are_many(monkeypatch):
     monkeypatch.setattr(FROM, 3)
+
+
+@pytest.fixture
+def motion():
+    generator = torch.Generator().manual_seed(0)
+    bodies = torch.randn(6, 1, 12, 15, 3, generator=generator).cumsum(dim=2)
+    clips = [SkeletonSequence.from_bodies(body, skeleton="body15") for body in bodies]
+    # With a large gap mirror images count for no class, also without a joint.
+    return (
+        FewShotModel(MotionFeatures(), MotionMatcher("body15", mirror_gap=9.0)),
+        clips,
+        [*"aabbcc"],
+    )
 
 
 @pytest.mark.parametrize("unknown", [None, "other"])
@@ -38,6 +55,31 @@ def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, c
             np.testing.assert_allclose(classifier.thresholds_, plain.thresholds_, rtol=1e-4)
     fewer = pruned.remove("wave").predict(queries)
     assert fewer.tolist() == plain.remove("wave").predict(queries).tolist()
+
+
+def test_explanations_are_those_of_all_distances(motion, monkeypatch):
+    model, clips, labels = motion
+    plain = FewShotClassifier(model).fit(clips, labels)
+    monkeypatch.setattr(FROM, 3)
+    pruned = FewShotClassifier(model).fit(clips, labels)
+    assert pruned._search is not None
+    # Which classes are compared with mirror images is known already, and takes long to find.
+    original, sizes = MotionMatcher.counts_mirrored, []
+
+    def counted(self, references, n_way):
+        sizes.append(len(references))
+        return original(self, references, n_way)
+
+    monkeypatch.setattr(MotionMatcher, "counts_mirrored", counted)
+    found = [pruned.explain(clip.with_bodies(clip.bodies.flip(1))) for clip in clips]
+    assert max(sizes) < len(clips)
+    for clip, why in zip(clips, found, strict=True):
+        expected = plain.explain(clip.with_bodies(clip.bodies.flip(1)))
+        assert (why.label, why.support, why.mirrored) == (
+            expected.label, expected.support, expected.mirrored,
+        )  # fmt: skip
+        np.testing.assert_allclose(why.probabilities, expected.probabilities, atol=1e-4)
+        np.testing.assert_allclose(why.joint_evidence, expected.joint_evidence, atol=1e-3)
 
 
 def test_hooks_are_called(baseline, clips, labels, few_are_many):
