@@ -184,6 +184,9 @@ class FewShotClassifier:
             input_tags=InputTags(two_d_array=False, three_d_array=True),
         )
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._support is not None
+
     def fit(self, clips: Clips, labels: Collection[Any]) -> FewShotClassifier:
         """Make these clips the support, in place of any before. They are kept, not copied, since
         :meth:`report` draws them.
@@ -237,7 +240,7 @@ class FewShotClassifier:
         """
         support, known = self._fitted(), self.classes_.tolist()
         if label not in known:
-            raise ValueError(f"unknown label {label!r}; known are {known!s:.200}")
+            raise ValueError(f"unknown label {label!r:.80}; known are {known!s:.200}")
         if len(known) == 1:
             raise ValueError(f"{label!r} is the only class, and one must remain; use fit instead")
         number = known.index(label)
@@ -341,10 +344,11 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        if self._search is None:
+        search = self._usable_search()
+        if search is None:
             numbers = accepted(self.distances(clips), self._thresholds())
         else:
-            numbers = self._nearest(clips, self._search)
+            numbers = self._nearest(clips, search)
         return named(numbers, self.classes_, self.unknown)
 
     def predict_proba(self, clips: Clips) -> np.ndarray:
@@ -416,7 +420,7 @@ class FewShotClassifier:
         if len(labels) == 1:
             raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
-            raise ValueError(f"unknown label {label!r}; known are {labels}")
+            raise ValueError(f"unknown label {label!r:.80}; known are {labels!s:.200}")
         with evaluation_mode(self._few_shot), torch.no_grad():
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
@@ -425,13 +429,15 @@ class FewShotClassifier:
             found = int(accepted(distances, self._thresholds())[0])
             best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
-            aligned = align_with_class(matcher, support, query, number)
-            evidence = joint_evidence(matcher, support, query, number)
+            search = self._usable_search()
+            options = None if search is None else search.alignment_options(number)
+            aligned = align_with_class(matcher, support, query, number, options)
+            evidence = joint_evidence(self._match, support, query, number)
         return Explanation(
             prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
             probabilities=logits.softmax(dim=-1).numpy(),
-            joint_evidence=evidence.numpy() / self._few_shot.temperature,
+            joint_evidence=evidence.numpy(),
             **aligned._asdict(),
         )
 
@@ -485,6 +491,7 @@ class FewShotClassifier:
         Raises:
             ValueError: Before :meth:`fit`, if the layout is unknown or an option out of range, or
                 if the matcher cannot compare clips of different lengths.
+            TypeError: If an option is unknown or no whole number where it must be one.
         """
         support, model = self._fitted(), self._few_shot
         arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
@@ -494,7 +501,8 @@ class FewShotClassifier:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
         with evaluation_mode(model), torch.no_grad():
-            search = self._search or self._searched(support, len(self.classes_), least=1)
+            search = self._usable_search()
+            search = search or self._searched(support, len(self.classes_), least=1)
         comparison = Comparison(
             model, support, self.classes_.tolist(), embed, self._preparation,
             self._logit_scale(), search,
@@ -513,7 +521,13 @@ class FewShotClassifier:
 
         Raises:
             ValueError: As for :meth:`stream` and its frames, and for other axes.
+            TypeError: If it is no clip, or as for :meth:`stream`.
         """
+        if not isinstance(clip, SkeletonSequence | Tensor | np.ndarray):
+            raise TypeError(
+                f"the recording is of type {type(clip).__name__}; give a SkeletonSequence, or an "
+                "array [M, T, V, C] or [T, V, C]"
+            )
         skeleton = clip.skeleton if isinstance(clip, SkeletonSequence) else None
         bodies = clip.bodies if isinstance(clip, SkeletonSequence) else clip
         if bodies.ndim not in (3, 4):
@@ -691,8 +705,8 @@ class FewShotClassifier:
 
     def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
         """Logits in double precision on the CPU, ``[Q, N]``."""
-        if self._search is not None:
-            return -self._search.distances(query).cpu().double() * self._logit_scale()
+        if (search := self._usable_search()) is not None:
+            return -search.distances(query, support).cpu().double() * self._logit_scale()
         return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
 
     def _compare(
@@ -710,18 +724,25 @@ class FewShotClassifier:
         return -torch.cat(logits) / self._logit_scale()
 
     def _searched(
-        self, support: EmbeddedClips, n_way: int, least: int = MANY_EXAMPLES
+        self, support: EmbeddedClips, n_way: int, least: int | None = None
     ) -> NearestSearch | None:
         """A search of a large support, unless hooks or a subclass need the model to be called."""
         model = self._few_shot
         if (
-            len(support) < least
+            len(support) < (MANY_EXAMPLES if least is None else least)
             or type(model) is not FewShotModel
             or has_hooks(model.matcher)
             or not NearestSearch.suits(model.matcher, support)
         ):
             return None
         return NearestSearch(model.matcher, support, n_way)
+
+    def _usable_search(self) -> NearestSearch | None:
+        """The search of the support, unless the matcher got hooks or was replaced since."""
+        search, matcher = self._search, self._few_shot.matcher
+        if search is None or search.matcher is not matcher or has_hooks(matcher):
+            return None
+        return search
 
     def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
         """As :func:`accepted` of all distances, by lower bounds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -69,7 +70,11 @@ class ClassAlignment(NamedTuple):
 
 
 def align_with_class(
-    matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
+    matcher: nn.Module,
+    support: EmbeddedClips,
+    query: Tensor,
+    number: int,
+    options: dict[str, Any] | None = None,
 ) -> ClassAlignment:
     """How an embedded clip is aligned with a class.
 
@@ -82,6 +87,7 @@ def align_with_class(
         support: The support.
         query: The clip.
         number: Number of the class.
+        options: Result of ``alignment_options``, where it is known already.
 
     Shapes:
         - **query:** ``[T, V, C']``
@@ -93,9 +99,9 @@ def align_with_class(
     nearest = _nearest(matcher, shots, query)
     references = aligning.references(shots.with_y(torch.zeros_like(positions)), 1)
     reference = references.clip(_nearest(matcher, references, query))
-    options: Any = {}
-    if hasattr(aligning, "alignment_options"):  # what depends on the other classes
-        options = aligning.alignment_options(support, number)
+    if options is None:
+        of_classes = getattr(aligning, "alignment_options", None)
+        options = {} if of_classes is None else of_classes(support, number)
     alignment = aligning.align(query, reference, **options)
     return ClassAlignment(
         Alignment(*(value.cpu() for value in alignment)),
@@ -106,7 +112,10 @@ def align_with_class(
 
 
 def joint_evidence(
-    matcher: nn.Module, support: EmbeddedClips, query: Tensor, number: int
+    logits_of: Callable[[EmbeddedClips, EmbeddedClips], Tensor],
+    support: EmbeddedClips,
+    query: Tensor,
+    number: int,
 ) -> Tensor:
     """By how much the log-odds of a class fall when each joint in turn is zero in all clips.
 
@@ -114,7 +123,7 @@ def joint_evidence(
     there, so this compares with the decision that would have been made without the joint.
 
     Args:
-        matcher: Any matcher.
+        logits_of: From support and queries to logits ``[Q, N]``, in double precision on the CPU.
         support: The support, of two classes at least.
         query: The clip.
         number: Number of the class.
@@ -127,7 +136,7 @@ def joint_evidence(
 
     def log_odds(query: Tensor, embeddings: Tensor) -> Tensor:
         clips = EmbeddedClips(query[None])
-        logits = match(matcher, support.with_x(embeddings), clips)[0].cpu().double()
+        logits = logits_of(support.with_x(embeddings), clips)[0]
         others = torch.arange(len(logits)) != number
         return logits[number] - logits[others].logsumexp(dim=0)
 

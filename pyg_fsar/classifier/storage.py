@@ -65,7 +65,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a file is damaged or of another save, or the support is not finite.
+        ValueError: If a file is damaged, of another save or version, or the support is not finite.
     """
     try:
         snapshot = read_snapshot(folder, CLASSIFIER, (SUPPORT, *MODEL))
@@ -74,11 +74,15 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
             f"no file {error.filename}; give a folder that FewShotClassifier.save wrote"
         ) from error
     path = folder / CLASSIFIER
+    what, cure = "a damaged classifier", "copy or save it again"
     try:
         stored, is_whole = read_manifest(snapshot.files[CLASSIFIER], path)
         if not is_whole or snapshot.damaged:
             raise ValueError(f"the checksum of {snapshot.damaged or CLASSIFIER} differs")
         if missing := REQUIRED - stored.keys():
+            if "classes" in stored:  # as in every version
+                what = "a classifier of another version of pyg_fsar"
+                cure = "fit and save it with this one"
             raise ValueError(f"{CLASSIFIER} lacks {', '.join(sorted(missing))}")
         if not isinstance(stored["batch_size"], int):
             raise TypeError("batch_size is no whole number")
@@ -101,9 +105,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], EmbeddedClips]:
             if value is not None and not value.isfinite().all():
                 raise ValueError(f"'{name}' in {SUPPORT} is not finite")
     except Exception as error:  # the reader of tensors raises errors of several kinds
-        raise ValueError(
-            f"{folder} holds a damaged classifier ({error!r:.240}); copy or save it again"
-        ) from error
+        raise ValueError(f"{folder} holds {what} ({error!r:.240}); {cure}") from error
     skeleton = config["skeleton"]
     if skeleton.name in Skeleton.available() and Skeleton.get(skeleton.name) != skeleton:
         raise ValueError(

@@ -82,11 +82,13 @@ class Comparison:
                 return -self.search.distances(query).cpu().double() * self.scale
             return self.model.match(self.support, query, len(self.labels)).cpu().double()
 
-    def thresholds(self) -> np.ndarray:
-        """The largest distance to each class at which it is found, ``[N]``.
+    def thresholds(self) -> tuple[float, np.ndarray]:
+        """From where distances count, and how much farther each class is found, ``[N]``.
 
-        It is a fraction of the median distance to the class of what is none of its actions: the
-        examples of other classes, and all examples with their two halves exchanged.
+        The latter is a fraction of the median distance to the class of what is none of its
+        actions: the examples of other classes, and all examples with their two halves exchanged.
+        The former is 0, or the least distance of an example to its own class if that is negative,
+        as those of soft-DTW are.
         """
         count = len(self.support)
         some = torch.linspace(0, count - 1, min(count, MOST_CALIBRATED)).long().unique()
@@ -95,11 +97,14 @@ class Comparison:
         halves = [support.clip(n) for n in range(len(support))]
         halves = [clip.roll(len(clip) // 2, dims=0) for clip in halves]
         others = self._distances(support)
-        others[torch.arange(len(support)), classes.cpu()] = torch.nan
+        own = torch.arange(len(support)), classes.cpu()
+        zero = min(0.0, float(others[own].min()))
+        others[own] = torch.nan
         exchanged = self._distances(EmbeddedClips.from_clips(halves))
         median = torch.cat([others, exchanged]).nanmedian(dim=0).values
         # Examples that equal their exchanged halves, as without any movement, leave nothing.
-        return (STRICTNESS * median).clamp(min=torch.finfo(median.dtype).tiny).numpy()
+        least = torch.finfo(median.dtype).tiny
+        return zero, (STRICTNESS * (median - zero)).clamp(min=least).numpy()
 
     def _distances(self, query: EmbeddedClips) -> Tensor:
         return -self.logits(query) / self.scale
@@ -132,6 +137,7 @@ class ActionStream:
         thresholds: The largest distance to each class at which it is found, ``[N]``.
 
     Raises:
+        TypeError: If ``longest`` or ``people`` is no whole number.
         ValueError: If an option is out of range, the layout has not the joints, or the matcher
             cannot compare clips of different lengths.
 
@@ -153,12 +159,17 @@ class ActionStream:
         tolerance: float = 1.0,
     ) -> None:
         for name, value, least in (("longest", longest, SHORTEST), ("people", people, 1)):
+            if not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} must be a whole number, got {value!r:.80}")
             if value < least:
                 raise ValueError(f"{name} must be {least} or more, got {value}")
         if not 0 < tolerance < np.inf:  # nor NaN
             raise ValueError(f"tolerance must be positive and finite, got {tolerance}")
+        longest, people = int(longest), int(people)
         self._comparison, self._source, self._longest = comparison, source, longest
-        self.thresholds = tolerance * comparison.thresholds()
+        self._zero, reach = comparison.thresholds()
+        self._reach = tolerance * reach
+        self.thresholds = self._zero + self._reach
         self._places = Places(people, MOST_ABSENT, source.dims)
         self._frames = Window(longest)
         self._embeddings = Window(longest) if _is_framewise(comparison, source) else None
@@ -221,8 +232,8 @@ class ActionStream:
             - **frame:** ``[M, V, C]`` or ``[V, C]``
 
         Raises:
-            ValueError: If the frame has other axes, joints or channels than the stream, or a
-                coordinate is infinite.
+            ValueError: If the frame has other axes, joints or channels than the stream or the
+                examples, or a coordinate is infinite.
             FloatingPointError: If an embedding is NaN.
         """
         number, bodies = self.frame, None
@@ -259,7 +270,8 @@ class ActionStream:
         if self._embeddings is not None:
             if bodies is None:  # the embedding of a frame without anybody is that of the last one
                 last = self._embeddings.count - 1
-                self._embeddings.append(None if last < 0 else self._embeddings[last, last][0])
+                nothing = self._last_seen < 0
+                self._embeddings.append(None if nothing else self._embeddings[last, last][0])
                 return None, None
             vector = self._embedded_frame(bodies)
             self._embeddings.append(vector)
@@ -276,6 +288,11 @@ class ActionStream:
             clip = self._comparison.transform(clip)
         with evaluation_mode(model), torch.no_grad():
             vector: np.ndarray = model.embed(clip).x[0, 0].cpu().numpy()
+        if vector.shape != (expected := self._comparison.support.x.shape[2:]):
+            raise ValueError(
+                f"frame {self.frame - 1} gives joints and channels {vector.shape}, but the "
+                f"examples {tuple(expected)}; give frames like the examples"
+            )
         if not np.isfinite(vector).all():
             raise FloatingPointError(
                 f"the embedding of frame {self.frame - 1} is NaN or infinite; look for a weight of "
@@ -303,7 +320,9 @@ class ActionStream:
         distances = -logits.numpy() / self._comparison.scale
         for segment, row, far in zip(segments, logits, distances, strict=True):
             best = int(row.argmax())
-            if (share := float(far[best] / self.thresholds[best])) < 1:
+            # Of Python's numbers, since the quotient may be infinite.
+            share = (float(far[best]) - self._zero) / float(self._reach[best])
+            if share < 1:
                 label = self._comparison.labels[best]
                 probability = float(row.softmax(dim=0)[best])
                 self._remember(share, Detection(*segment, label, probability))
@@ -362,6 +381,7 @@ def _is_framewise(comparison: Comparison, source: Skeleton) -> bool:
     if comparison.transform is None:
         return True
     bodies = np.random.default_rng(0).normal(size=(1, 4, source.num_joints, source.dims))
+    bodies[:, 1, source.center - 1] = 0  # missing, which a transform may fill from other frames
     clip = SkeletonSequence.from_bodies(bodies, skeleton=source)
     try:
         whole = comparison.transform(clip).bodies

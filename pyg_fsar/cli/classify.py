@@ -59,7 +59,8 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
         rows.append({
             "clip": str(path),
             "label": label,
-            "probability": round(row[order[0]], 4),
+            # The unknown label has none.
+            "probability": round(row[names.index(label)], 4) if label in names else None,
             "probabilities": {names[n]: round(row[n], 4) for n in order[: options.top]},
         })  # fmt: skip
     return rows

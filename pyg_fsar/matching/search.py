@@ -68,16 +68,29 @@ class NearestSearch:
             and kind.bound_terms(support[:1]) is not None
         )
 
-    def distances(self, query: EmbeddedClips) -> Tensor:
-        """All distances, without pruning, ``[Q, N]``."""
-        cells = len(self.support) * self.support.x.size(1) * query.x.size(1)
+    def distances(self, query: EmbeddedClips, support: EmbeddedClips | None = None) -> Tensor:
+        """All distances, without pruning, ``[Q, N]``.
+
+        Args:
+            query: Queries.
+            support: The support with other embeddings, such as without a joint; mirror images of
+                queries count for the same classes.
+        """
+        support = self.support if support is None else support
+        cells = len(support) * support.x.size(1) * query.x.size(1)
         size = max(1, CELLS // cells)
         rows = [
-            self._exact(query[start : start + size], self.support, self.mirrored)
+            self._exact(query[start : start + size], support, self.mirrored)
             for start in range(0, len(query), size)
         ]
         rule = SHOTS["nearest"]
-        return rule.class_distances(torch.cat(rows), self.support, self.n_way)
+        return rule.class_distances(torch.cat(rows), support, self.n_way)
+
+    def alignment_options(self, number: int) -> dict[str, bool]:
+        """As of :class:`MotionMatcher`, for a class of the support."""
+        if self.mirrored is None:
+            return {}
+        return {"mirror": bool(self.mirrored[self.classes == number].all())}
 
     def nearest(self, query: EmbeddedClips, limits: Tensor | None = None) -> Tensor:
         """Number of each query's nearest class among those within their limits, -1 without one.

@@ -79,6 +79,20 @@ def test_evidence_is_that_of_clips_without_the_joint(baseline, cost, clips, labe
     np.testing.assert_allclose(why.joint_evidence, expected, atol=1e-4)
 
 
+def test_evidence_is_of_the_probabilities_that_the_temperature_gives(
+    baseline, clips, labels, queries
+):
+    """With three classes it is not that without a temperature, divided by it."""
+    scaled, cooled = baseline("dtw", scale=4.0), baseline("dtw")
+    cooled.temperature = 0.25
+    first, second = (
+        FewShotClassifier(model).fit(clips, labels).explain(queries[0])
+        for model in (scaled, cooled)
+    )
+    np.testing.assert_allclose(second.probabilities, first.probabilities, rtol=1e-4)
+    np.testing.assert_allclose(second.joint_evidence, first.joint_evidence, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("shots", ["mean", "average"])
 def test_alignment_is_with_what_the_matcher_compares(baseline, clips, labels, shots):
     model = baseline("dtw", shots=shots)
@@ -123,6 +137,10 @@ def test_takes_arrays(fitted, queries):
 def test_refuses_labels_it_cannot_explain(fitted, clips, queries):
     with pytest.raises(ValueError, match=r"unknown label 'jump'; known are .*'bow'"):
         fitted.explain(queries[0], label="jump")
+    fitted.fit(clips[:2], ["x" * 300, "y" * 300])
+    with pytest.raises(ValueError, match="unknown label") as error:
+        fitted.explain(queries[0], label="z" * 300)
+    assert len(str(error.value)) < 500
     fitted.fit(clips, ["all"] * 6)
     assert fitted.predict(queries).tolist() == ["all"] * 5
     with pytest.raises(ValueError, match="one class only"):

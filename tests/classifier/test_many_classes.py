@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from pyg_fsar import FewShotClassifier
+from pyg_fsar import FewShotClassifier, FewShotModel
+from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.matching import MotionMatcher
+from pyg_fsar.nn import MotionFeatures
 
 FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
 
@@ -14,6 +18,19 @@ FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
 @pytest.fixture
 def few_are_many(monkeypatch):
     monkeypatch.setattr(FROM, 3)
+
+
+@pytest.fixture
+def motion():
+    generator = torch.Generator().manual_seed(0)
+    bodies = torch.randn(6, 1, 12, 15, 3, generator=generator).cumsum(dim=2)
+    clips = [SkeletonSequence.from_bodies(body, skeleton="body15") for body in bodies]
+    # With a large gap mirror images count for no class, also without a joint.
+    return (
+        FewShotModel(MotionFeatures(), MotionMatcher("body15", mirror_gap=9.0)),
+        clips,
+        [*"aabbcc"],
+    )
 
 
 @pytest.mark.parametrize("unknown", [None, "other"])
@@ -29,6 +46,7 @@ def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, c
     parts = FewShotClassifier(model, unknown=unknown).fit(ragged[:4], labels[:4])
     parts.partial_fit(ragged[4:], labels[4:])
     for classifier in (pruned, loaded, parts):
+        assert classifier._search is not None and plain._search is None
         assert classifier.predict(queries).tolist() == plain.predict(queries).tolist()
         for method in ("distances", "predict_proba"):
             found, expected = getattr(classifier, method)(queries), getattr(plain, method)(queries)
@@ -39,12 +57,50 @@ def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, c
     assert fewer.tolist() == plain.remove("wave").predict(queries).tolist()
 
 
+def test_explanations_are_those_of_all_distances(motion, monkeypatch):
+    model, clips, labels = motion
+    plain = FewShotClassifier(model).fit(clips, labels)
+    monkeypatch.setattr(FROM, 3)
+    pruned = FewShotClassifier(model).fit(clips, labels)
+    assert pruned._search is not None
+    # Which classes are compared with mirror images is known already, and takes long to find.
+    original, sizes = MotionMatcher.counts_mirrored, []
+
+    def counted(self, references, n_way):
+        sizes.append(len(references))
+        return original(self, references, n_way)
+
+    monkeypatch.setattr(MotionMatcher, "counts_mirrored", counted)
+    found = [pruned.explain(clip.with_bodies(clip.bodies.flip(1))) for clip in clips]
+    assert max(sizes) < len(clips)
+    for clip, why in zip(clips, found, strict=True):
+        expected = plain.explain(clip.with_bodies(clip.bodies.flip(1)))
+        assert (why.label, why.support, why.mirrored) == (
+            expected.label, expected.support, expected.mirrored,
+        )  # fmt: skip
+        np.testing.assert_allclose(why.probabilities, expected.probabilities, atol=1e-4)
+        np.testing.assert_allclose(why.joint_evidence, expected.joint_evidence, atol=1e-3)
+
+
 def test_hooks_are_called(baseline, clips, labels, few_are_many):
     model = baseline("dtw", shots="nearest")
     seen = []
     model.matcher.register_forward_hook(lambda *arguments: seen.append(1))
     FewShotClassifier(model).fit(clips, labels).predict(clips)
     assert len(seen) >= 2
+
+
+def test_a_matcher_that_is_changed_after_fit_is_called(baseline, clips, labels, few_are_many):
+    model, seen = baseline("dtw", shots="nearest"), []
+    classifier = FewShotClassifier(model).fit(clips, labels)
+    assert classifier._search is not None
+    with model.matcher.register_forward_hook(lambda *arguments: seen.append(1)):
+        classifier.predict(clips)
+        classifier.predict_proba(clips)
+    assert len(seen) == 2
+    model.matcher = baseline("otam", shots="nearest").matcher
+    expected = FewShotClassifier(model).fit(clips, labels).distances(clips)
+    np.testing.assert_allclose(classifier.distances(clips), expected)
 
 
 def test_matchers_without_bounds(new_model, clips, labels, queries, few_are_many):

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted
 
 from pyg_fsar import FewShotClassifier
 
@@ -120,6 +122,12 @@ def test_unknown_in_cross_validation(classifier, twice):
     found = cross_val_predict(classifier, clips, labels, cv=2)
     assert set(found) <= {*labels, "other"}
     assert cross_val_score(classifier, clips, labels, cv=2).mean() == (found == labels).mean()
+
+
+def test_other_parameters_need_another_fit(classifier, twice):
+    check_is_fitted(classifier.fit(*twice))
+    with pytest.raises(NotFittedError):
+        check_is_fitted(classifier.set_params(unknown="other"))
 
 
 def test_pickle(classifier, twice):

@@ -221,6 +221,18 @@ def test_refuses_damaged_files(fitted, tmp_path, file, content):
         FewShotClassifier.load(tmp_path / "folder")
 
 
+def test_refuses_another_version(fitted, tmp_path, monkeypatch):
+    """Such as from before there were unknown labels."""
+
+    def pack(stored, files):
+        return pack_manifest({k: v for k, v in stored.items() if k != "unknown"}, files)
+
+    monkeypatch.setattr("pyg_fsar.classifier.storage.pack_manifest", pack)
+    fitted.save(tmp_path)
+    with pytest.raises(ValueError, match=r"another version .* lacks unknown.* fit and save it"):
+        FewShotClassifier.load(tmp_path)
+
+
 def test_nothing_but_text_and_tensors(fitted, tmp_path):
     fitted.save(tmp_path / "folder")
     config = json.loads((tmp_path / "folder" / "classifier.json").read_text())

@@ -12,7 +12,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.nn import FrameEncoder
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms import CenterOnJoint, MapJoints, clip_transform
+from pyg_fsar.transforms import CenterOnJoint, FillMissingJoints, MapJoints, clip_transform
 
 SHORTEST = 6
 LAYOUT = Skeleton.get("body15")
@@ -293,6 +293,28 @@ def test_tolerance(classifier):
     assert len(strict) <= len(classifier.spot(RECORDING))
 
 
+def test_nobody_at_first():
+    """Also where embeddings of frames are aligned, of which there is none yet."""
+    model = FewShotModel(torch.nn.Identity(), build_matcher("dtw", cost="euclidean"))
+    classifier = FewShotClassifier(model, skeleton="body15").fit([act("wave")], ["wave"])
+    with pytest.raises(ValueError, match=r"frame 0 gives .*\(15, 4\), but the examples \(15, 3\)"):
+        classifier.stream().push(np.ones((15, 4)))
+    stream, empty = classifier.stream(), np.zeros((1, 15, 3))
+    for frame in [None, empty, None, *still(10), *act("wave"), *still(10)]:
+        stream.push(frame)
+    assert len(classifier.spot(np.concatenate([np.zeros((9, 15, 3)), act("wave"), still(30)]))) == 1
+
+
+def test_negative_distances():
+    """Those of soft-DTW, of which a fraction is no threshold: what is no action must be beyond."""
+    model = FewShotModel(torch.nn.Identity(), build_matcher("soft_dtw", gamma=0.3))
+    clips, labels = examples((40,))
+    classifier = FewShotClassifier(model, skeleton="body15").fit(clips, labels)
+    stream, distances = classifier.stream(), classifier.distances(clips)
+    assert distances.max() < 0 and (stream.thresholds < distances.max(axis=0)).all()
+    assert (stream.thresholds > distances.min(axis=0)).all()
+
+
 def test_refused(classifier):
     stream = classifier.stream()
     stream.push(RECORDING[0])
@@ -312,16 +334,21 @@ def test_refused(classifier):
     assert stream.push(RECORDING[1]) is None  # the stream goes on
     for options, words in [
         ({"longest": 2}, "longest must be 6 or more"),
+        ({"longest": 60.5}, r"longest must be a whole number, got 60\.5"),
+        ({"people": "2"}, "people must be a whole number, got '2'"),
         ({"people": 0}, "people must be 1 or more"),
         ({"tolerance": 0}, "tolerance must be positive"),
         ({"tolerance": float("nan")}, "tolerance must be positive"),
     ]:
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises((ValueError, TypeError), match=words):
             classifier.stream(**options)
+    classifier.stream(longest=np.int64(60), people=np.int64(1))
     with pytest.raises(ValueError, match="unknown skeleton"):
         classifier.stream("nobody")
     with pytest.raises(ValueError, match=r"a recording is \[M, T, V, C\] or \[T, V, C\]"):
         classifier.spot(RECORDING[0])
+    with pytest.raises(TypeError, match="recording is of type list"):
+        classifier.spot([RECORDING])
     with pytest.raises(ValueError, match="call fit"):
         FewShotClassifier().stream()
     model = FewShotModel(torch.nn.Identity(), build_matcher("protonet"))
@@ -331,10 +358,11 @@ def test_refused(classifier):
         equal.stream()
 
 
-def test_transform_that_needs_other_frames_is_noticed():
+@pytest.mark.parametrize("transform", [CenterOnJoint(), FillMissingJoints()])
+def test_transform_that_needs_other_frames_is_noticed(transform):
     calls = []
     encoder = torch.nn.Identity()
     encoder.register_forward_hook(lambda module, args, out: calls.append(args[0].shape[1]))
-    own(encoder, CenterOnJoint()).spot(RECORDING[:60], longest=30)
+    own(encoder, transform).spot(RECORDING[:60], longest=30)
     # Segments as clips, and of single frames only what several clips are cut into.
     assert max(calls) >= SHORTEST

@@ -108,6 +108,8 @@ def test_unknown_label(shell: Shell, refused: Callable[..., str], tmp_path: Path
                  tmp_path / "saved")  # fmt: skip
     assert [row["label"] for row in rows] == ["kick", "other"]
     assert set(rows[1]["probabilities"]) == {"bow", "kick"}
+    assert rows[0]["probability"] == rows[0]["probabilities"]["kick"]
+    assert rows[1]["probability"] is None
     assert shell("classify", tmp_path / "saved", tmp_path / "new") == rows
     assert shell("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "other") == rows
     message = refused("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "none")
