@@ -39,7 +39,8 @@ class KoopmanMatcher(ReferenceMatcher):
 
     Raises:
         ValueError: If an option is out of range, or there are ``channels`` without ``project``; on
-            a call, if a clip has fewer than two frames.
+            a call, if a clip has fewer than two frames, or joints have other channels than
+            ``channels``.
 
     Example:
         >>> matcher = KoopmanMatcher()
@@ -62,6 +63,9 @@ class KoopmanMatcher(ReferenceMatcher):
         self.rcond = rcond
         if project is None and channels is not None:
             raise ValueError("channels has no effect without project=, the size to map frames to")
+        for name, size in (("channels", channels), ("project", project)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
         self.project = None if project is None else torch.nn.Linear(channels or 256, project)
 
     @classmethod
@@ -100,7 +104,15 @@ class KoopmanMatcher(ReferenceMatcher):
         x = x if x.dtype == torch.float64 else x.float()
         with torch.autocast(x.device.type, enabled=False):
             x = x.mean(dim=2)
-            return x if self.project is None else self.project(x)
+            if self.project is None:
+                return x
+            if x.size(-1) != self.project.in_features:
+                raise ValueError(
+                    f"KoopmanMatcher was made for joints of {self.project.in_features} channels, "
+                    f"got {x.size(-1)}; make it with channels={x.size(-1)}"
+                )
+            weight = next(self.project.parameters(), None)  # a quantised layer has none
+            return self.project(x if weight is None else x.to(weight.dtype)).to(x.dtype)
 
     def _steps(self, clips: EmbeddedClips) -> Tensor:
         """1 where both frames of a step belong to the clip, ``[B, T - 1]``."""
