@@ -174,7 +174,7 @@ def clear_errors() -> Iterator[None]:
     """Of tensors that have shapes as in no network, one error; also a decorator."""
     try:
         yield
-    except (IndexError, RuntimeError) as error:
+    except (IndexError, RuntimeError, ZeroDivisionError) as error:
         raise ValueError(
             f"a tensor of the checkpoint has a shape that no such network has ({error!s:.150}); "
             "get it again"
@@ -259,8 +259,9 @@ def by_subset(
     Raises:
         ValueError: If it is missing, or not of as many subsets.
     """
-    if name not in state or len(state[name]) % num_subsets:
-        found = f"{keys[name]} has {len(state[name])} rows" if name in state else f"no {name}"
+    rows = state[name].shape[:1].numel() if name in state and state[name].dim() else None
+    if rows is None or rows % num_subsets:
+        found = f"{keys[name]} has {rows or 'no'} rows" if name in state else f"no {name}"
         raise ValueError(f"the checkpoint is not whole: {found} for {num_subsets} subsets")
     return state[name].unflatten(0, (num_subsets, -1))
 
