@@ -174,7 +174,7 @@ def clear_errors() -> Iterator[None]:
     """Of tensors that have shapes as in no network, one error; also a decorator."""
     try:
         yield
-    except (IndexError, RuntimeError, ZeroDivisionError) as error:
+    except (IndexError, RuntimeError) as error:
         raise ValueError(
             f"a tensor of the checkpoint has a shape that no such network has ({error!s:.150}); "
             "get it again"
@@ -199,7 +199,8 @@ def read_plan(state: dict[str, Tensor], *weights: str) -> list[tuple[int, int]]:
         1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
     ):
         for name in weights:
-            if f"blocks.{number}.{name}.weight" not in state:
+            weight = state.get(f"blocks.{number}.{name}.weight")
+            if weight is None or not weight.numel():
                 raise ValueError(f"the checkpoint lacks the {name} weights of block {number}")
         channels = state[f"blocks.{number}.{weights[-1]}.weight"].size(0)
         plan.append((channels, 1 + (f"blocks.{number}.residual.conv.weight" in state)))
