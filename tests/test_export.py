@@ -136,6 +136,11 @@ def test_a_decision_weighs_joints_by_all_shots() -> None:
         torch.testing.assert_close(logits, model.match(support, model.embed(query)))
 
 
+def test_koopman_needs_one_number_of_frames() -> None:
+    with pytest.raises(ValueError, match="one number of frames; give any_frames=False"):
+        export_program(fitted("koopman"), num_frames=9)
+
+
 def test_refuses_what_it_cannot_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"cannot export Linear.*Decision\(model, support\)"):
         export_program(nn.Linear(3, 4))

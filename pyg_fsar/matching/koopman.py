@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.kernels import exporting
 from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.shots import SHOTS
@@ -39,8 +40,8 @@ class KoopmanMatcher(ReferenceMatcher):
 
     Raises:
         ValueError: If an option is out of range, or there are ``channels`` without ``project``; on
-            a call, if a clip has fewer than two frames, or joints have other channels than
-            ``channels``.
+            a call, if a clip has fewer than two frames, joints have other channels than
+            ``channels``, or a graph is exported for any number of frames.
 
     Example:
         >>> matcher = KoopmanMatcher()
@@ -93,6 +94,10 @@ class KoopmanMatcher(ReferenceMatcher):
     def _frames(self, clips: EmbeddedClips) -> Tensor:
         """Mean over joints, ``[B, T, C]``, in at least float32."""
         shortest = clips.x.size(1)
+        if isinstance(shortest, torch.SymInt) and exporting():
+            raise ValueError(
+                "Koopman matching is exported for one number of frames; give any_frames=False"
+            )
         if clips.lengths is not None and can_read(clips.lengths):
             shortest = int(clips.lengths.min())
         if shortest < 2:
