@@ -58,7 +58,8 @@ class Decision(nn.Module):
         self.model = model
         self.num_classes = int(support.y.max()) + 1
         matcher = model.matcher
-        if isinstance(matcher, Matcher):  # means or barycentres are computed once, not in the graph
+        # Means or barycentres are computed once, not in the graph, unless that needs all shots.
+        if isinstance(matcher, Matcher) and matcher.joint_shrinkage is None:
             with torch.no_grad():
                 support = matcher.references(support, self.num_classes)
         self.register_buffer("support", support.x.detach().clone())

@@ -127,6 +127,20 @@ def test_a_decision_is_that_of_the_classifier() -> None:
     torch.testing.assert_close(probabilities, expected)
 
 
+def test_a_decision_weighs_joints_by_all_shots() -> None:
+    model = FewShotModel(STGCN("coco17", plan=[(8, 2)]), build_matcher("dtw", joint_shrinkage=0.2))
+    support = model.eval().embed(clips(9, 9, 9, 9)).with_y(torch.tensor([0, 1, 0, 1]))
+    query = SkeletonSequence.from_bodies(torch.randn(1, 9, 17, 3), skeleton="coco17")
+    with torch.no_grad():
+        logits = Decision(model, support)(query.bodies[None])
+        torch.testing.assert_close(logits, model.match(support, model.embed(query)))
+
+
+def test_koopman_needs_one_number_of_frames() -> None:
+    with pytest.raises(ValueError, match="one number of frames; give any_frames=False"):
+        export_program(fitted("koopman"), num_frames=9)
+
+
 def test_refuses_what_it_cannot_export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"cannot export Linear.*Decision\(model, support\)"):
         export_program(nn.Linear(3, 4))

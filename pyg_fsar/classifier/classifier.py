@@ -198,8 +198,8 @@ class FewShotClassifier:
         Raises:
             ValueError: If there is no clip or there are more or fewer labels; if a clip has no
                 frame, a value that is not finite, or another skeleton than the encoder; if clips
-                differ in length or channels and the matcher cannot compare them; or if a label is
-                NaN or the unknown one.
+                differ in length or channels and the matcher cannot compare them; if a label is
+                NaN or the unknown one; or if with ``unknown`` the matcher only ranks the classes.
             TypeError: If something is no clip, or labels cannot be sorted.
         """
         check_clips(clips)
@@ -276,6 +276,8 @@ class FewShotClassifier:
                 "FewShotClassifier(unknown=...) another"
             )
         model = self._few_shot
+        if self.unknown is not None:
+            _refuse_relative(model, "unknown=")
         with evaluation_mode(model), torch.no_grad():
             added = EmbeddedClips.cat(list(self._embed(clips, layout)))
             support = added if before is None else EmbeddedClips.cat([before, added])
@@ -490,10 +492,11 @@ class FewShotClassifier:
 
         Raises:
             ValueError: Before :meth:`fit`, if the layout is unknown or an option out of range, or
-                if the matcher cannot compare clips of different lengths.
+                if the matcher cannot compare clips of different lengths or only ranks the classes.
             TypeError: If an option is unknown or no whole number where it must be one.
         """
         support, model = self._fitted(), self._few_shot
+        _refuse_relative(model, "finding actions")
         arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
         source = arrays if skeleton is None else Skeleton.get(skeleton)
 
@@ -779,6 +782,17 @@ def _refuse_nan(values: Tensor, what: str, first: int) -> None:
             f"{what} {first + int(broken[0])} is NaN or infinite; look for a weight of the model "
             "that is NaN, or extreme values in the clip"
         )
+
+
+def _refuse_relative(model: FewShotModel, purpose: str) -> None:
+    """Refuse distances that have no meaning of their own, where they are compared with limits."""
+    for part in model.matcher.modules():
+        if getattr(part, "relative", False):
+            raise ValueError(
+                f"{purpose} needs distances that tell how far a clip is, but those of "
+                f"{type(part).__name__} only rank the classes; use another matcher, such as "
+                "soft_dtw"
+            )
 
 
 def _not_fitted(message: str) -> ValueError:

@@ -24,8 +24,8 @@ from pyg_fsar.weights import PREPARATION
 
 __all__ = ["INFO"]
 
-# How files of torch.save usually end.
-CHECKPOINTS = (".pth", ".pt", ".ckpt")
+# How files of torch.save usually end, the last in ".pth.tar".
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     path: Path = options.path
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}")
-    if path.is_file() and path.suffix in CHECKPOINTS and options.format is None:
+    if path.is_file() and path.suffix.lower() in CHECKPOINTS and options.format is None:
         return _checkpoint(path)
     if path.is_file() or options.format is not None:
         return _clip(path, options.format)

@@ -44,6 +44,10 @@ class DistanceMatcher(PretrainedModule):
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
 
+    #: Whether distances to a class depend on what the other classes are, so that a limit of them
+    #: cannot tell clips of no class.
+    relative: bool = False
+
     @property
     def logit_scale(self) -> float | Tensor:
         """Logits are distances times minus this."""

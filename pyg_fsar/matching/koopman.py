@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import EmbeddedClips, can_read
+from pyg_fsar.kernels import exporting
 from pyg_fsar.matching.options import keywords
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.shots import SHOTS
@@ -39,7 +40,8 @@ class KoopmanMatcher(ReferenceMatcher):
 
     Raises:
         ValueError: If an option is out of range, or there are ``channels`` without ``project``; on
-            a call, if a clip has fewer than two frames.
+            a call, if a clip has fewer than two frames, joints have other channels than
+            ``channels``, or a graph is exported for any number of frames.
 
     Example:
         >>> matcher = KoopmanMatcher()
@@ -62,6 +64,9 @@ class KoopmanMatcher(ReferenceMatcher):
         self.rcond = rcond
         if project is None and channels is not None:
             raise ValueError("channels has no effect without project=, the size to map frames to")
+        for name, size in (("channels", channels), ("project", project)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
         self.project = None if project is None else torch.nn.Linear(channels or 256, project)
 
     @classmethod
@@ -89,6 +94,10 @@ class KoopmanMatcher(ReferenceMatcher):
     def _frames(self, clips: EmbeddedClips) -> Tensor:
         """Mean over joints, ``[B, T, C]``, in at least float32."""
         shortest = clips.x.size(1)
+        if isinstance(shortest, torch.SymInt) and exporting():
+            raise ValueError(
+                "Koopman matching is exported for one number of frames; give any_frames=False"
+            )
         if clips.lengths is not None and can_read(clips.lengths):
             shortest = int(clips.lengths.min())
         if shortest < 2:
@@ -100,7 +109,15 @@ class KoopmanMatcher(ReferenceMatcher):
         x = x if x.dtype == torch.float64 else x.float()
         with torch.autocast(x.device.type, enabled=False):
             x = x.mean(dim=2)
-            return x if self.project is None else self.project(x)
+            if self.project is None:
+                return x
+            if x.size(-1) != self.project.in_features:
+                raise ValueError(
+                    f"KoopmanMatcher was made for joints of {self.project.in_features} channels, "
+                    f"got {x.size(-1)}; make it with channels={x.size(-1)}"
+                )
+            weight = next(self.project.parameters(), None)  # a quantised layer has none
+            return self.project(x if weight is None else x.to(weight.dtype)).to(x.dtype)
 
     def _steps(self, clips: EmbeddedClips) -> Tensor:
         """1 where both frames of a step belong to the clip, ``[B, T - 1]``."""

@@ -32,7 +32,8 @@ class MixtureMatcher(DistanceMatcher):
     their margin is the second smallest of them, as the smallest is 0, and the distances of the
     mixture are the mean over matchers, weighted by the softmax of their margins. So they depend on
     which classes there are: the nearest class of a matcher has 0, however far it is. With a single
-    class all are 0.
+    class all are 0. :class:`~pyg_fsar.FewShotClassifier` can thus tell no unknown clips by them,
+    nor find actions in recordings.
 
     Logits of a ``scale`` of 1, as in public code, span at most 1, so that cross entropy could
     hardly fall; hence the default.
@@ -52,6 +53,8 @@ class MixtureMatcher(DistanceMatcher):
     Example:
         >>> matcher = build_matcher("mixture", matchers=("soft_dtw", "tcmhm", MotionMatcher()))
     """
+
+    relative = True
 
     def __init__(
         self, matchers: Sequence[nn.Module], scale: float = 10.0, learn_scale: bool = False

@@ -183,6 +183,14 @@ def test_refuses(new_model, fitted, clips, labels):
         FewShotClassifier(new_model(), false_alarms=0.1)
 
 
+def test_refuses_distances_that_only_rank_classes(new_model, clips, labels):
+    ranking = new_model("mixture")
+    with pytest.raises(ValueError, match=r"unknown= needs distances .* MixtureMatcher only rank"):
+        FewShotClassifier(ranking, unknown="other").fit(clips, labels)
+    with pytest.raises(ValueError, match=r"finding actions needs distances .* MixtureMatcher"):
+        FewShotClassifier(ranking).fit(clips, labels).stream()
+
+
 @pytest.mark.parametrize("skeleton", ["coco17", "openpose18"])
 @pytest.mark.parametrize("frames", [1, 2, 9])
 def test_perturbed_copies(skeleton, frames):

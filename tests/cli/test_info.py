@@ -100,6 +100,10 @@ def test_checkpoints_that_are_no_public_ones(
     path = tmp_path / "some.pth"
     torch.save({"lstm.weight": torch.zeros(2)}, path)
     assert "no public checkpoint that this package knows" in refused("info", path)
+    for name in ("model.PTH", "model.pth.tar"):
+        path = path.rename(path.with_name(name))
+        assert "no public checkpoint that this package knows" in refused("info", path)
+    path = path.rename(path.with_name("some.pth"))
     torch.save({"a": Path}, path)
     assert "some.pth cannot be loaded" in refused("info", path)
     path.write_bytes(b"PK")

@@ -68,6 +68,8 @@ def test_a_learned_map_comes_first():
         ({"rcond": 1.0}, "rcond must lie between 0 and 1"),
         ({"shots": "most"}, "shots must be one of mean"),
         ({"scale": -1.0}, "scale must be a positive number"),
+        ({"project": 0}, "project must be at least 1, got 0"),
+        ({"project": 2, "channels": -1}, "channels must be at least 1, got -1"),
     ],
 )
 def test_options_out_of_range(options, message):
@@ -81,3 +83,18 @@ def test_one_frame_has_no_dynamics():
     clips = torch.randn(2, 3, 3, 4)
     with pytest.raises(ValueError, match="at least two frames, got 1"):
         build_matcher("koopman")(clips, torch.arange(2), clips, query_lengths=torch.tensor([3, 1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_learned_map_takes_any_precision(dtype):
+    matcher, clips = KoopmanMatcher(channels=4, project=2), torch.randn(2, 5, 3, 4)
+    expected = matcher.distances(clips, torch.arange(2), clips)
+    found = matcher.distances(clips.to(dtype), torch.arange(2), clips.to(dtype))
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.01)
+    assert matcher.half()(clips, torch.arange(2), clips).dtype == torch.float32
+
+
+def test_a_learned_map_is_for_its_channels():
+    clips = torch.randn(2, 5, 3, 4)
+    with pytest.raises(ValueError, match="made for joints of 256 channels, got 4"):
+        KoopmanMatcher(project=2)(clips, torch.arange(2), clips)

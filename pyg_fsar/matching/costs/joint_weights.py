@@ -56,11 +56,14 @@ def normalised_weights(weights: Sequence[float]) -> Tensor:
     Raises:
         ValueError: If there is none, one is negative or not finite, or all are zero.
     """
-    values = [float(weight) for weight in weights]
-    if not all(0 <= value < math.inf for value in values) or not sum(values) > 0:
+    try:
+        values = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        values = []  # refused below
+    if not all(value >= 0 for value in values) or not 0 < sum(values) < math.inf:
         raise ValueError(
             "joint_weights must be one number of 0 or more for each joint, at least one of them "
-            f"above 0, got {list(weights)!s:.80}"
+            f"above 0, got {weights!s:.80}"
         )
     mean = sum(values) / len(values)
     return torch.tensor([value / mean for value in values], dtype=torch.float32)

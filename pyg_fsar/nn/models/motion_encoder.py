@@ -73,10 +73,15 @@ class MotionEncoder(SkeletonEncoder):
             )
         if learned < 1 or learned % dims:
             raise ValueError(f"learned must be a multiple of {dims}, got {learned}")
+        if groups < 1 or num_blocks < 0:
+            raise ValueError(
+                "groups must be at least 1 and num_blocks at least 0, got "
+                f"groups={groups}, num_blocks={num_blocks}"
+            )
         if width < 1 or width % groups:
             raise ValueError(f"width must be a multiple of groups={groups}, got {width}")
-        if kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        if kernel_size < 1 or kernel_size % 2 != 1:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
         super().__init__(skeleton, in_channels, 2 * dims + learned, input_norm=None)
         num_joints = self.skeleton.num_joints
         self.learned = learned

@@ -199,7 +199,8 @@ def read_plan(state: dict[str, Tensor], *weights: str) -> list[tuple[int, int]]:
         1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
     ):
         for name in weights:
-            if f"blocks.{number}.{name}.weight" not in state:
+            weight = state.get(f"blocks.{number}.{name}.weight")
+            if weight is None or not weight.numel():
                 raise ValueError(f"the checkpoint lacks the {name} weights of block {number}")
         channels = state[f"blocks.{number}.{weights[-1]}.weight"].size(0)
         plan.append((channels, 1 + (f"blocks.{number}.residual.conv.weight" in state)))
@@ -259,8 +260,9 @@ def by_subset(
     Raises:
         ValueError: If it is missing, or not of as many subsets.
     """
-    if name not in state or len(state[name]) % num_subsets:
-        found = f"{keys[name]} has {len(state[name])} rows" if name in state else f"no {name}"
+    rows = state[name].shape[:1].numel() if name in state and state[name].dim() else None
+    if rows is None or rows % num_subsets:
+        found = f"{keys[name]} has {rows or 'no'} rows" if name in state else f"no {name}"
         raise ValueError(f"the checkpoint is not whole: {found} for {num_subsets} subsets")
     return state[name].unflatten(0, (num_subsets, -1))
 

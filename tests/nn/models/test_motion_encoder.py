@@ -59,6 +59,9 @@ def test_a_clip_without_movement_or_of_one_frame_is_finite() -> None:
         ({"learned": 0}, "learned must be a multiple of 3"),
         ({"width": 100}, "width must be a multiple of groups=8"),
         ({"kernel_size": 4}, "kernel_size must be odd"),
+        ({"kernel_size": -1}, "kernel_size must be odd and positive"),
+        ({"groups": 0}, "got groups=0"),
+        ({"num_blocks": -1}, "num_blocks=-1"),
     ],
 )
 def test_sizes_that_do_not_fit(options, message) -> None:

@@ -97,3 +97,15 @@ def test_refuses_what_does_not_fit() -> None:
         some = {key: value for key, value in state.items() if key != lost}
         with pytest.raises(ValueError, match=message):
             aagcn_from_public(some, "coco17")
+    for broken, message in (
+        (
+            {"gcn.0.gcn.conv_d.0.weight": torch.zeros(())},
+            r"conv_d\.0\.weight has no rows for 3 sub",
+        ),
+        (
+            {"gcn.0.tcn.conv.weight": torch.zeros(0, 8, 9, 1)},
+            "lacks the temporal.conv weights of block 0",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            aagcn_from_public({**state, **broken}, "coco17")
