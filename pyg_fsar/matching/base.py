@@ -36,6 +36,10 @@ class DistanceMatcher(PretrainedModule):
         ...         return torch.cdist(query.x.mean(1).flatten(1), prototypes)
     """
 
+    #: Whether distances to a class depend on what the other classes are, so that a limit of them
+    #: cannot tell clips of no class.
+    relative: bool = False
+
     def __init__(self, scale: float = 1.0, learn_scale: bool = False) -> None:
         super().__init__()
         if not 0 < scale < math.inf:
@@ -43,10 +47,6 @@ class DistanceMatcher(PretrainedModule):
         check_flag("learn_scale", learn_scale)
         self.scale = scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
-
-    #: Whether distances to a class depend on what the other classes are, so that a limit of them
-    #: cannot tell clips of no class.
-    relative: bool = False
 
     @property
     def logit_scale(self) -> float | Tensor:
