@@ -9,10 +9,23 @@ from torch import nn
 
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.matching import MotionMatcher
+from pyg_fsar.matching import MotionMatcher, NearestSearch
 from pyg_fsar.nn import MotionFeatures
 
 FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """Notes the searches that are made."""
+    made, original = [], NearestSearch.__init__
+
+    def noted(self, *arguments):
+        made.append(self)
+        original(self, *arguments)
+
+    monkeypatch.setattr(NearestSearch, "__init__", noted)
+    return made
 
 
 @pytest.fixture
@@ -35,18 +48,21 @@ def motion():
 
 @pytest.mark.parametrize("unknown", [None, "other"])
 @pytest.mark.parametrize("cost", ["euclidean", "cosine"])
-def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, cost, unknown):
+def test_equals_all_distances(
+    baseline, ragged, labels, monkeypatch, tmp_path, cost, unknown, searches
+):
     model = baseline("dtw", cost=cost, shots="nearest", scale=3.0)
     queries = [*ragged, *(clip.with_bodies(clip.bodies.flip(1)) for clip in ragged)]
     plain = FewShotClassifier(model, unknown=unknown).fit(ragged, labels)
+    assert not searches
     monkeypatch.setattr(FROM, 3)
     pruned = FewShotClassifier(model, unknown=unknown, batch_size=4).fit(ragged, labels)
     pruned.save(tmp_path / "folder")
     loaded = FewShotClassifier.load(tmp_path / "folder", encoder=nn.Identity())
     parts = FewShotClassifier(model, unknown=unknown).fit(ragged[:4], labels[:4])
     parts.partial_fit(ragged[4:], labels[4:])
+    assert len(searches) == 3
     for classifier in (pruned, loaded, parts):
-        assert classifier._search is not None and plain._search is None
         assert classifier.predict(queries).tolist() == plain.predict(queries).tolist()
         for method in ("distances", "predict_proba"):
             found, expected = getattr(classifier, method)(queries), getattr(plain, method)(queries)
@@ -57,12 +73,12 @@ def test_equals_all_distances(baseline, ragged, labels, monkeypatch, tmp_path, c
     assert fewer.tolist() == plain.remove("wave").predict(queries).tolist()
 
 
-def test_explanations_are_those_of_all_distances(motion, monkeypatch):
+def test_explanations_are_those_of_all_distances(motion, monkeypatch, searches):
     model, clips, labels = motion
     plain = FewShotClassifier(model).fit(clips, labels)
     monkeypatch.setattr(FROM, 3)
     pruned = FewShotClassifier(model).fit(clips, labels)
-    assert pruned._search is not None
+    assert len(searches) == 1
     # Which classes are compared with mirror images is known already, and takes long to find.
     original, sizes = MotionMatcher.counts_mirrored, []
 
@@ -90,10 +106,12 @@ def test_hooks_are_called(baseline, clips, labels, few_are_many):
     assert len(seen) >= 2
 
 
-def test_a_matcher_that_is_changed_after_fit_is_called(baseline, clips, labels, few_are_many):
+def test_a_matcher_that_is_changed_after_fit_is_called(
+    baseline, clips, labels, few_are_many, searches
+):
     model, seen = baseline("dtw", shots="nearest"), []
     classifier = FewShotClassifier(model).fit(clips, labels)
-    assert classifier._search is not None
+    assert len(searches) == 1
     with model.matcher.register_forward_hook(lambda *arguments: seen.append(1)):
         classifier.predict(clips)
         classifier.predict_proba(clips)

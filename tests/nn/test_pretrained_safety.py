@@ -185,7 +185,8 @@ def test_a_classifier_runs_nothing_either(tmp_path: Path, precious: Path) -> Non
 def test_only_modules_transforms_and_aligners_can_be_named(saved: Path) -> None:
     """Of all that the package exports, and in every way of naming it."""
     aligners = {
-        f"pyg_fsar.matching.{name}" for name in ("bimhm", "diagonal", "dtw", "otam", "mhm", "tcmhm")
+        f"pyg_fsar.matching.{name}"
+        for name in ("bimhm", "diagonal", "dtw", "otam", "mhm", "tcmhm", "jeanie")
     }
     accepted = set()
     for name in exported_callables():
