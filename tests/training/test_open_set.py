@@ -96,8 +96,6 @@ def test_temperature_is_saved_and_leaves_distances(motions, tmp_path):
     np.testing.assert_allclose(calm.distances(clips), plain.distances(clips), rtol=1e-5)
     assert (calm.predict(clips) == plain.predict(clips)).all()
     assert calm.predict_proba(clips).max(1).mean() < plain.predict_proba(clips).max(1).mean()
-    evidence = [own.explain(clips[0]).joint_evidence for own in (plain, calm)]
-    np.testing.assert_allclose(evidence[0].argsort()[-3:], evidence[1].argsort()[-3:])
     warm.save_pretrained(tmp_path)
     again = FewShotModel.from_pretrained(tmp_path, encoder=nn.Identity())
     assert again.temperature == 4
