@@ -92,17 +92,13 @@ def _run(options: Namespace) -> dict[str, Any]:
     settings = {"names": names, "pretrained": options.pretrained, **data}
     loggers = default_loggers(options.out)
     history = fit(fabric, model, train, val, training, options.out, settings, loggers)
-    best = evaluate(
-        model, val, training.n_way, training.k_shot, training.n_query, training.val_episodes,
-        seed=training.eval_seed,
-    )  # fmt: skip
+    protocol = training.test_protocol() | {"num_episodes": training.val_episodes}
+    del protocol["runs"]
+    best = evaluate(model, val, **protocol)
     folder = options.out / "model"
     if fabric.is_global_zero:
         # The temperature at which the validation classes are most likely.
-        model = calibrate(
-            model, val, training.n_way, training.k_shot, training.n_query, training.val_episodes,
-            seed=training.eval_seed,
-        )  # fmt: skip
+        model = calibrate(model, val, **protocol)
         save_model(folder, model, Compose([*mapping, *prepared[False].transforms]))
     return {
         "model": str(folder),
@@ -124,12 +120,14 @@ def _splits(
         raise ValueError(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
     labels = clips.labels.numpy()
     classes = np.random.default_rng(training.seed).permutation(np.unique(labels))
-    num_val = max(training.n_way, round(options.val_fraction * len(classes)))
-    if len(classes) - num_val < training.n_way:
+    n_way = training.n_way
+    val_way = training.eval_n_way or n_way
+    num_val = max(val_way, round(options.val_fraction * len(classes)))
+    if len(classes) - num_val < n_way:
         raise ValueError(
-            f"{options.root} has {len(classes)} classes, but {training.n_way}-way episodes need "
-            f"{2 * training.n_way}: {training.n_way} for training and as many others to choose the "
-            "best epoch; give a smaller --n-way, or more classes"
+            f"{options.root} has {len(classes)} classes, but {n_way}-way episodes need "
+            f"{n_way + val_way}: {n_way} for training and {val_way} others to choose the best "
+            "epoch; give a smaller --n-way or --eval-n-way, or more classes"
         )
     held_out = np.isin(labels, classes[:num_val])
     parts: list[Subset] = []

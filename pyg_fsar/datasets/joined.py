@@ -39,7 +39,8 @@ class JoinedDatasets(Dataset):
         skeleton: Layout of the clips.
 
     Raises:
-        ValueError: If there is no dataset, one is empty, or their clips differ in layout.
+        ValueError: If there is no dataset, one is empty, or their clips differ in layout or in
+            the number of coordinates.
 
     Example:
         >>> parts = {"a": FakeSkeletonDataset("ntu25"), "b": FakeSkeletonDataset("ntu25", seed=1)}
@@ -54,6 +55,10 @@ class JoinedDatasets(Dataset):
     skeleton: Skeleton
 
     def __init__(self, datasets: Mapping[str, Any], mirrored: bool = False) -> None:
+        if not isinstance(datasets, Mapping):
+            raise ValueError(
+                f"datasets must be a dict of datasets by name, got a {type(datasets).__name__}"
+            )
         if not datasets:
             raise ValueError("there is no dataset to join; give at least one by its name")
         if empty := [name for name, data in datasets.items() if not len(data)]:
@@ -75,12 +80,20 @@ class JoinedDatasets(Dataset):
             self.sources = self.sources.repeat(2)
             self.class_names = [*names, *(f"{name}, mirrored" for name in names)]
         with torch.random.fork_rng(devices=[]):  # transforms may be random
-            layouts = {name: gather_clips(data, [0])[0].skeleton for name, data in datasets.items()}
+            firsts = {name: gather_clips(data, [0])[0] for name, data in datasets.items()}
+        layouts = {name: clip.skeleton for name, clip in firsts.items()}
         if len(set(layouts.values())) > 1:
             raise ValueError(
                 "joined datasets must have clips of one layout, got "
                 + ", ".join(f"{layout} of {name}" for name, layout in list(layouts.items())[:5])
                 + "; give each the transform MapJoints('body15')"
+            )
+        channels = {name: clip.x.size(-1) for name, clip in firsts.items()}
+        if len(set(channels.values())) > 1:
+            raise ValueError(
+                "joined datasets must have joints of one size, got "
+                + ", ".join(f"{size} of {name}" for name, size in list(channels.items())[:5])
+                + "; bring 2D and 3D clips to one by a transform, such as AddDepth()"
             )
         self.skeleton = Skeleton.get(next(iter(layouts.values())))
 

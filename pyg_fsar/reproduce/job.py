@@ -103,13 +103,17 @@ def make_job(
         changes: Options in place of those of the budget; what a row is about goes before them.
 
     Raises:
-        ValueError: If an option is unknown, or has no effect on the model of a row.
+        ValueError: If an option is unknown, its value is not possible, or it has no effect on the
+            model of a row.
     """
     changes = changes or {}
     chosen = SOURCES[source][protocol]
     if unknown := sorted(changes.keys() - TRAINING - MODEL - {"num_frames"}):
         known = ", ".join(sorted((TRAINING | MODEL) - FREE))
         raise ValueError(f"unknown option {unknown[0]}; known are num_frames, {known}"[:480])
+    num_frames = changes.get("num_frames", chosen.num_frames)
+    if type(num_frames) is not int or num_frames < 1:
+        raise ValueError(f"num_frames must be a whole number of at least 1, got {num_frames!r:.80}")
     own: dict[str, Any] = {"preparation": chosen.preparation, "untrained": False}
     own |= experiment.common | dict(experiment.rows[row])
     preparation, untrained = own.pop("preparation"), own.pop("untrained")
@@ -127,6 +131,6 @@ def make_job(
         model = ModelOptions.fitting(preferred, **part(MODEL, own))
     return Job(
         source, protocol, fingerprint, TrainingOptions(**options), model,
-        changes.get("num_frames", chosen.num_frames), preparation, untrained,
+        num_frames, preparation, untrained,
         "none" if untrained else budget.selection, experiment.one_shot,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.training.local import Local, Runner
 from pyg_fsar.training.progress import progress
 
-__all__ = ["EvaluationResult", "embed_dataset", "evaluate", "evaluate_one_shot"]
+__all__ = ["EvaluationResult", "embed_dataset", "embedded_or_new", "evaluate", "evaluate_one_shot"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,24 @@ def embed_dataset(
     return embedded.with_y(labels.to(embedded.x.device))
 
 
+def embedded_or_new(
+    embedded: EmbeddedClips | None, model: nn.Module, dataset: Any, fabric: Runner | None = None
+) -> EmbeddedClips:
+    """What a caller has of :func:`embed_dataset`, or if nothing, what that makes now.
+
+    Raises:
+        ValueError: If it is of another number of clips.
+    """
+    if embedded is None:
+        return embed_dataset(model, dataset, fabric=fabric)
+    if len(embedded) != len(dataset):
+        raise ValueError(
+            f"embedded has {len(embedded)} clips and the dataset {len(dataset)}; give what "
+            "embed_dataset makes of this dataset"
+        )
+    return embedded
+
+
 def evaluate(
     model: nn.Module,
     dataset: Any,
@@ -170,13 +188,7 @@ def evaluate(
         labels, n_way, k_shot, n_query, num_episodes, seed,
         rank=runner.global_rank, world_size=runner.world_size,
     )  # fmt: skip
-    if embedded is None:
-        embedded = embed_dataset(model, dataset, fabric=fabric)
-    if len(embedded) != len(dataset):
-        raise ValueError(
-            f"embedded has {len(embedded)} clips and the dataset {len(dataset)}; give what "
-            "embed_dataset makes of this dataset"
-        )
+    embedded = embedded_or_new(embedded, model, dataset, fabric)
     support_y = torch.arange(n_way, device=runner.device).repeat_interleave(k_shot)
     query_y = torch.arange(n_way, device=runner.device).repeat_interleave(n_query)
     score = _Score(labels, (runs, num_episodes), runner.device)

@@ -13,7 +13,7 @@ from pyg_fsar.data import EmbeddedClips, labels_of
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeSampler
 from pyg_fsar.metrics import auroc, mean_confidence_interval, query_hits, threshold_at
-from pyg_fsar.training.evaluation import embed_dataset
+from pyg_fsar.training.evaluation import embedded_or_new
 
 __all__ = ["OpenSetResult", "calibrate", "evaluate_open_set"]
 
@@ -85,10 +85,10 @@ def evaluate_open_set(
         score: Replaces the model's logits, of whatever scale.
 
     Raises:
-        ValueError: If classes or clips are too few, a clip has no label, or a score is NaN.
+        ValueError: If classes or clips are too few, ``embedded`` is of another number of clips, a
+            clip has no label, or a score is NaN.
     """
-    if embedded is None:
-        embedded = embed_dataset(model, dataset)
+    embedded = embedded_or_new(embedded, model, dataset)
     labels = labels_of(dataset)
     sampler = EpisodeSampler(labels, 2 * n_way, k_shot, n_query, num_episodes, seed)
     areas, known, unknown, hits = [], [], [], []
@@ -139,11 +139,13 @@ def calibrate(
         embedded: What :func:`~pyg_fsar.training.embed_dataset` gave, if you have it.
 
     Raises:
-        ValueError: If classes or clips are too few, or a clip has no label.
+        ValueError: If ``n_way`` is 1, classes or clips are too few, ``embedded`` is of another
+            number of clips, or a clip has no label.
         FloatingPointError: If a logit is NaN or infinite.
     """
-    if embedded is None:
-        embedded = embed_dataset(model, dataset)
+    if n_way == 1:
+        raise ValueError("one class is always certain, at any temperature; give n_way=2 or more")
+    embedded = embedded_or_new(embedded, model, dataset)
     sampler = EpisodeSampler(labels_of(dataset), n_way, k_shot, n_query, num_episodes, seed)
     y = torch.arange(n_way).repeat_interleave(n_query)
     with torch.inference_mode():

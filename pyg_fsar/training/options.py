@@ -7,6 +7,7 @@ import math
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pyg_fsar.training.optimizers import OPTIMIZERS, optimizer_keywords
@@ -62,12 +63,16 @@ def option(
     )  # fmt: skip
 
 
+def _is_number(value: Any, whole: bool) -> bool:
+    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Options:
     """Base of option classes, whose fields are command line arguments, too.
 
     Raises:
-        ValueError: If a value is not among a field's choices or out of its range.
+        ValueError: If a value is not among a field's choices, no number, or out of its range.
 
     Example:
         >>> from argparse import ArgumentParser
@@ -80,6 +85,9 @@ class Options:
     def __post_init__(self) -> None:
         for item in fields(self):
             value, choices = getattr(self, item.name), item.metadata["choices"]
+            if "tuple" in str(item.type) and isinstance(value, str | list):
+                value = (value,) if isinstance(value, str) else tuple(value)
+                object.__setattr__(self, item.name, value)  # the class is frozen
             least, above = item.metadata["at_least"], item.metadata["above"]
             if choices is not None and value is not None:
                 for each in value if isinstance(value, tuple) else (value,):
@@ -87,6 +95,10 @@ class Options:
                         raise ValueError(
                             f"{item.name} must be one of {tuple(choices)}, got {each!r}"
                         )
+            numeric = value is not None and (least is not None or above is not None)
+            if numeric and not _is_number(value, "int" in str(item.type)):
+                kind = "a whole number" if "int" in str(item.type) else "a number"
+                raise ValueError(f"{item.name} must be {kind}, got {value!r:.80}")
             if least is not None and value is not None and not value >= least:  # nor NaN
                 raise ValueError(f"{item.name} must be at least {least}, got {value}")
             if above is not None and value is not None and not above < value < math.inf:

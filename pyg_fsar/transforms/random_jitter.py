@@ -29,8 +29,8 @@ class RandomJitter(BaseTransform):
     """
 
     def __init__(self, std: float = 0.01) -> None:
-        if std < 0:
-            raise ValueError(f"std must not be negative, got {std}")
+        if not 0 <= std < float("inf"):
+            raise ValueError(f"std must not be negative, NaN or infinite, got {std}")
         self.std = std
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -31,8 +31,8 @@ class RandomShear(BaseTransform):
     """
 
     def __init__(self, shear: float = 0.2) -> None:
-        if shear < 0:
-            raise ValueError(f"shear must not be negative, got {shear}")
+        if not 0 <= shear < float("inf"):
+            raise ValueError(f"shear must not be negative, NaN or infinite, got {shear}")
         self.shear = shear
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

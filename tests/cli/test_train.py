@@ -68,6 +68,14 @@ def test_earlier_run_is_kept(workplace: Path, refused: Callable[..., str]) -> No
     assert Path("runs/mine/last.ckpt").read_bytes() == before
 
 
+def test_validation_may_have_other_ways(
+    workplace: Path, shell: Shell, refused: Callable[..., str]
+) -> None:
+    line = ["train", "my_clips", "--out", "runs/ways", *SMALL, "--eval-n-way"]
+    assert len(shell(*line, 4)["validation_classes"]) == 4
+    assert "2-way episodes need 11: 2 for training and 9 others" in refused(*line, 9)
+
+
 def test_damaged_models_are_refused(workplace: Path, refused: Callable[..., str]) -> None:
     line = ["evaluate", "my_clips", "--model"]
     assert "give runs/mine/model" in refused(*line, "runs/mine")

@@ -66,7 +66,15 @@ def test_clips_of_other_datasets_are_brought_to_one_layout() -> None:
     assert len(JoinedDatasets({"a": part([0]), "b": other})) == 2
 
 
+def test_2d_and_3d_clips_are_not_joined() -> None:
+    flat = SkeletonArrays([np.ones((1, 4, 15, 2))], [0], skeleton="body15")
+    with pytest.raises(ValueError, match="joints of one size, got 3 of a, 2 of b"):
+        JoinedDatasets({"a": part([0]), "b": flat})
+
+
 def test_nothing_to_join() -> None:
+    with pytest.raises(ValueError, match="must be a dict of datasets by name, got a list"):
+        JoinedDatasets([part([0])])
     with pytest.raises(ValueError, match="there is no dataset to join"):
         JoinedDatasets({})
     with pytest.raises(ValueError, match="dataset 'b' has no clip"):

@@ -88,5 +88,8 @@ def test_rows_go_before_other_options():
 
 
 def test_unknown_options():
+    for wrong in (0, 7.5, "many", True):
+        with pytest.raises(ValueError, match="num_frames must be a whole number of at least 1"):
+            job("table1", "4 blocks", num_frames=wrong)
     with pytest.raises(ValueError, match="unknown option epoch; known are num_frames, "):
         job("table1", "4 blocks", epoch=3)

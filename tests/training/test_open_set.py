@@ -8,7 +8,7 @@ from torch import nn
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import build_matcher
-from pyg_fsar.training import calibrate, evaluate, evaluate_open_set
+from pyg_fsar.training import calibrate, embed_dataset, evaluate, evaluate_open_set
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,9 @@ def test_refuses(motions):
         calibrate(broken, motions(1.0), **OPTIONS)
     with pytest.raises(ValueError, match="a score is NaN"):
         evaluate_open_set(broken, motions(1.0), **OPTIONS)
+    embedded = embed_dataset(model(), motions(1.0, num_classes=7))
+    for measure in (calibrate, evaluate_open_set):
+        with pytest.raises(ValueError, match="embedded has 84 clips and the dataset 72"):
+            measure(model(), motions(1.0), **OPTIONS, embedded=embedded)
+    with pytest.raises(ValueError, match="one class is always certain"):
+        calibrate(model(), motions(1.0), n_way=1)

@@ -254,3 +254,21 @@ def test_out_of_range_on_the_command_line(capsys):
 def test_losses_and_rates_that_contradict(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainingOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
+        ({"clip_norm": True}, "clip_norm must be a number, got True"),
+    ],
+)
+def test_what_is_no_number_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**changes)
+
+
+def test_one_of_several_needs_no_tuple():
+    assert ModelOptions(streams="bone") == ModelOptions(streams=("bone",))
+    assert ModelOptions(matcher_options=["band=5"]) == ModelOptions(matcher_options="band=5")

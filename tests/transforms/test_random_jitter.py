@@ -20,3 +20,5 @@ def test_noise_is_independent_with_the_given_deviation() -> None:
 def test_negative_deviation() -> None:
     with pytest.raises(ValueError, match="std must not be negative"):
         RandomJitter(-1)
+    with pytest.raises(ValueError, match="NaN or infinite, got nan"):
+        RandomJitter(float("nan"))

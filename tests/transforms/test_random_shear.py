@@ -23,3 +23,5 @@ def test_is_linear_with_bounded_shares(skeleton: str, dims: int) -> None:
 def test_negative_share() -> None:
     with pytest.raises(ValueError, match="shear must not be negative"):
         RandomShear(-0.1)
+    with pytest.raises(ValueError, match="NaN or infinite, got nan"):
+        RandomShear(float("nan"))
