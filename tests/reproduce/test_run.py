@@ -21,6 +21,8 @@ SHORT = [
     "epochs=2", "train_episodes=2", "val_episodes=2", "n_way=2", "n_query=1", "num_frames=4",
     "test_episodes=4",
 ]  # fmt: skip
+# As many threads as the tests themselves have, since rounding depends on that.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 # What is the same whenever and wherever a job runs.
 FIXED = ("name", "settings", "accuracies", "similarity", "effective_rank", "epochs")
 
@@ -34,7 +36,9 @@ def outcomes(out):
 def finished(tmp_path_factory, roots):
     """Results of a grid that nothing has disturbed, by a process of its own."""
     out = tmp_path_factory.mktemp("finished")
-    subprocess.run(command(out, roots), check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        command(out, roots), check=True, capture_output=True, timeout=300, env=ENVIRONMENT
+    )
     return outcomes(out)
 
 
@@ -75,6 +79,7 @@ def test_nothing_is_computed_twice(grid, utd, finished, tmp_path, monkeypatch):
 def test_killed_grids_go_on_to_the_same_results(kind, grid, utd, roots, finished, tmp_path):
     process = subprocess.Popen(
         command(tmp_path, roots), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env=ENVIRONMENT,
         # A process in the background of a shell ignores interrupts, and so do those it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
