@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from tqdm import tqdm
 
 import pyg_fsar
 from pyg_fsar.skeleton import SKELETONS
 
 # Tests compute little, and run two at a time: more threads would only wait for each other.
 torch.set_num_threads(1)
+
+# tqdm has one lock for a process and all it forks. Some tests kill a forked process, which may hold
+# it: then all others would wait for ever.
+os.register_at_fork(after_in_child=lambda: tqdm.set_lock(threading.RLock()))
 
 PACKAGE = Path(pyg_fsar.__file__).parent
 LONGEST_MESSAGE = 500
