@@ -13,15 +13,13 @@ from torch_geometric.utils import scatter
 from pyg_fsar.data import EmbeddedClips, Episode, SkeletonSequence, stack_clips
 from pyg_fsar.data.texts import shorten
 from pyg_fsar.matching import (
-    Matcher,
-    MultiViewMatcher,
     match,
     match_streams,
+    match_views,
     matcher_penalty,
     mean_prototypes,
-    views_of,
 )
-from pyg_fsar.nn import MultiView, PretrainedModule
+from pyg_fsar.nn import PretrainedModule
 
 __all__ = ["EpisodeOutput", "FewShotModel"]
 
@@ -87,7 +85,7 @@ class FewShotModel(PretrainedModule):
                     f"{role} must be a torch.nn.Module, got {shorten(repr(part), 80)}; make one, "
                     "such as FewShotModel(STGCN('ntu25'), build_matcher('dtw'), RankMax())"
                 )
-        encoder, matcher = _with_views(encoder, matcher)
+        encoder, matcher = match_views(encoder, matcher)
         self.encoder = encoder
         streams: Any = encoder
         if hasattr(streams, "num_streams") and not hasattr(matcher, "num_streams"):
@@ -159,9 +157,9 @@ class FewShotModel(PretrainedModule):
             ragged = bool((lengths != bodies.size(1)).any())
             if weight is not None:
                 bodies, body_to_clip = bodies.to(weight.device), body_to_clip.to(weight.device)
-        if isinstance(self.encoder, MultiView):
+        if hasattr(self.encoder, "check_skeleton"):
             for layout in layouts:
-                self.encoder.check_skeleton(layout)
+                self.encoder.check_skeleton(layout)  # type: ignore[operator]
         if weight is not None:
             bodies = bodies.to(weight.dtype)
         new_lengths = None
@@ -196,32 +194,6 @@ class FewShotModel(PretrainedModule):
         """Streams or views as clips of their own, ``[..., V, S * C'] -> [S, ..., V, C']``."""
         parts = getattr(self.encoder, "num_streams", getattr(self.encoder, "num_views", None))
         return x if parts is None else x.unflatten(-1, (parts, -1)).movedim(-2, 0)
-
-
-def _with_views(encoder: nn.Module, matcher: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The same, or where the matcher compares views, an encoder and a matcher of several views."""
-    wanted = views_of(matcher)
-    if wanted is None:
-        if isinstance(encoder, MultiView):
-            raise ValueError(
-                f"MultiView makes views, which {type(matcher).__name__} does not compare; give a "
-                "matcher that does, such as build_matcher('views')"
-            )
-        return encoder, matcher
-    if hasattr(encoder, "num_streams"):
-        raise ValueError(
-            "a matcher of views does not take the streams of MultiStream; leave out one of the two"
-        )
-    if not isinstance(encoder, MultiView):
-        encoder = MultiView(encoder, wanted)
-    if encoder.azimuths != wanted:
-        raise ValueError(
-            f"MultiView makes views at {encoder.azimuths}, but the matcher compares those at "
-            f"{wanted}; give both the same azimuths"
-        )
-    if isinstance(matcher, Matcher) and not isinstance(matcher, MultiViewMatcher):
-        matcher = MultiViewMatcher(matcher)
-    return encoder, matcher
 
 
 def _encode_ragged(

@@ -44,7 +44,7 @@ from pyg_fsar.matching.matcher import Alignment, Matcher
 from pyg_fsar.matching.mixture import MixtureMaker, MixtureMatcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.multi_stream import MultiStreamMatcher, match_streams
-from pyg_fsar.matching.multi_view import MultiViewMatcher, views_of
+from pyg_fsar.matching.multi_view import MultiViewMatcher, match_views, views_of
 from pyg_fsar.matching.pair_maker import PairMaker
 from pyg_fsar.matching.reference import ReferenceMatcher
 from pyg_fsar.matching.registry import MATCHERS, build_matcher, matcher_options, unknown_options
@@ -113,6 +113,7 @@ __all__ = [
     "joint_weights",
     "match",
     "match_streams",
+    "match_views",
     "matcher_options",
     "matcher_penalty",
     "mean_prototypes",

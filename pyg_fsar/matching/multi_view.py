@@ -8,13 +8,50 @@ import torch
 from torch import Tensor, nn
 
 from pyg_fsar.matching.matcher import Alignment, Matcher
+from pyg_fsar.nn.models.multi_view import MultiView
 
-__all__ = ["MultiViewMatcher", "views_of"]
+__all__ = ["MultiViewMatcher", "match_views", "views_of"]
 
 
 def views_of(matcher: nn.Module) -> tuple[float, ...] | None:
     """Angles of the views that a matcher compares, by its aligner; None if it compares none."""
     return getattr(getattr(matcher, "aligner", None), "azimuths", None)
+
+
+def match_views(encoder: nn.Module, matcher: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Encoder and matcher of several views, if the matcher compares views; else both as they are.
+
+    Args:
+        encoder: An encoder of one view, or :class:`~pyg_fsar.nn.MultiView`.
+        matcher: Any matcher.
+
+    Raises:
+        ValueError: If the matcher compares views and the encoder is for 2D clips, has several
+            streams or makes other views; or if the encoder makes views and the matcher compares
+            none.
+    """
+    wanted = views_of(matcher)
+    if wanted is None:
+        if isinstance(encoder, MultiView):
+            raise ValueError(
+                f"MultiView makes views, which {type(matcher).__name__} does not compare; give a "
+                "matcher that does, such as build_matcher('views')"
+            )
+        return encoder, matcher
+    if hasattr(encoder, "num_streams"):
+        raise ValueError(
+            "a matcher of views does not take the streams of MultiStream; leave out one of the two"
+        )
+    if not isinstance(encoder, MultiView):
+        encoder = MultiView(encoder, wanted)
+    if encoder.azimuths != wanted:
+        raise ValueError(
+            f"MultiView makes views at {encoder.azimuths}, but the matcher compares those at "
+            f"{wanted}; give both the same azimuths"
+        )
+    if isinstance(matcher, Matcher) and not isinstance(matcher, MultiViewMatcher):
+        matcher = MultiViewMatcher(matcher)
+    return encoder, matcher
 
 
 class MultiViewMatcher(Matcher):
