@@ -13,7 +13,7 @@ from pyg_fsar.nn.public.state import (
     by_subset,
     clear_errors,
     keep_first_body,
-    load_state,
+    make_encoder,
     read_plan,
     subtract_bones,
 )
@@ -99,15 +99,7 @@ def aagcn_from_public(
         del state[f"{spatial}conv.bias"]
     in_channels = state["blocks.0.spatial.conv.weight"].size(1)
     keep_first_body(state, given.num_joints * in_channels)
-    if "input_norm.weight" not in state:
-        options.setdefault("input_norm", None)
-    model = AAGCN(
-        given,
-        **{
-            "in_channels": in_channels,
-            "kernel_size": state["blocks.0.temporal.conv.weight"].size(2),
-            "plan": plan,
-            **options,
-        },
-    )
-    return load_state(model, state, keys)
+    return make_encoder(
+        AAGCN, given, state, keys, "spatial.conv", "temporal.conv",
+        **{"plan": plan, **options},
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from pyg_fsar.nn.public.state import (
     by_subset,
     clear_errors,
     keep_first_body,
-    load_state,
+    make_encoder,
     read_plan,
     subtract_bones,
 )
@@ -103,15 +103,7 @@ def ctrgcn_from_public(
             state[f"{spatial}alpha"] = state[f"{spatial}alpha"].squeeze()
     in_channels = state["blocks.0.spatial.value.weight"].size(1)
     keep_first_body(state, given.num_joints * in_channels)
-    if "input_norm.weight" not in state:
-        options.setdefault("input_norm", None)
-    model = PYSKLCTRGCN(
-        given,
-        **{
-            "in_channels": in_channels,
-            "kernel_size": state["blocks.0.temporal.branches.0.weight"].size(2),
-            "plan": plan,
-            **options,
-        },
-    )
-    return load_state(model, state, keys)
+    return make_encoder(
+        PYSKLCTRGCN, given, state, keys, "spatial.value", "temporal.branches.0",
+        **{"plan": plan, **options},
+    )  # fmt: skip

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.nn.models import STGCN
-from pyg_fsar.nn.public.state import PublicState, clear_errors, load_state, read_plan, split_subsets
+from pyg_fsar.nn.public.state import (
+    PublicState,
+    clear_errors,
+    make_encoder,
+    read_plan,
+    split_subsets,
+)
 from pyg_fsar.skeleton import STRATEGIES, Skeleton
 
 __all__ = ["stgcn_from_public"]
@@ -94,20 +100,10 @@ def stgcn_from_public(
         _refuse_offsets(state, keys, adjacency)
     for number in range(len(plan)):
         split_subsets(state, keys, number, len(adjacency))
-
-    if "input_norm.weight" not in state:
-        options.setdefault("input_norm", None)
-    model = STGCN(
-        given,
-        **{
-            "in_channels": state["blocks.0.spatial.weight"].size(1),
-            "edge_importance": "edge_importance.0" in state,
-            "kernel_size": state["blocks.0.temporal.conv.weight"].size(2),
-            "plan": plan,
-            **options,
-        },
-    )
-    return load_state(model, state, keys)
+    return make_encoder(
+        STGCN, given, state, keys, "spatial", "temporal.conv",
+        **{"edge_importance": "edge_importance.0" in state, "plan": plan, **options},
+    )  # fmt: skip
 
 
 def _pop_adjacency(state: dict[str, Tensor], keys: dict[str, str]) -> tuple[str, Tensor] | None:

@@ -11,7 +11,7 @@ from pyg_fsar.nn.public.state import (
     PublicState,
     as_linear,
     clear_errors,
-    load_state,
+    make_encoder,
     read_plan,
     split_subsets,
     subtract_bones,
@@ -80,15 +80,7 @@ def stgcnpp_from_public(
     for number in range(len(plan)):
         split_subsets(state, keys, number, len(given.adjacency(strategy)))
         as_linear(state, f"blocks.{number}.temporal.branches.point")
-    if "input_norm.weight" not in state:
-        options.setdefault("input_norm", None)
-    model = STGCNPP(
-        given,
-        **{
-            "in_channels": state["blocks.0.spatial.weight"].size(1),
-            "kernel_size": state["blocks.0.temporal.branches.branches.0.weight"].size(2),
-            "plan": plan,
-            **options,
-        },
-    )
-    return load_state(model, state, keys)
+    return make_encoder(
+        STGCNPP, given, state, keys, "spatial", "temporal.branches.branches.0",
+        **{"plan": plan, **options},
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ __all__ = [
     "clear_errors",
     "find_loader",
     "keep_first_body",
-    "load_state",
+    "make_encoder",
     "read_plan",
     "split_subsets",
     "subtract_bones",
@@ -139,17 +139,36 @@ def find_loader(names: Iterable[str]) -> str | None:
     return None
 
 
-def load_state(model: Model, state: dict[str, Tensor], keys: dict[str, str]) -> Model:
-    """Give a model its state, and return it in evaluation mode.
+def make_encoder(
+    kind: Callable[..., Model],
+    skeleton: Skeleton,
+    state: dict[str, Tensor],
+    keys: dict[str, str],
+    first: str,
+    kernel: str,
+    **options: Any,
+) -> Model:
+    """An encoder in evaluation mode, with the sizes and values of a state.
 
     Args:
-        model: The model.
-        state: Its state.
+        kind: Makes the encoder.
+        skeleton: Layout of the joints.
+        state: Its state, under our names.
         keys: What tensors are called in the checkpoint, for messages.
+        first: The layer of a block that tells the input channels.
+        kernel: The one that tells the kernel size.
+        **options: Further arguments of the encoder; those of users go before what the state tells.
 
     Raises:
         ValueError: If a tensor is missing, has another shape, or is NaN or infinite somewhere.
     """
+    told: dict[str, Any] = {
+        "in_channels": state[f"blocks.0.{first}.weight"].size(1),
+        "kernel_size": state[f"blocks.0.{kernel}.weight"].size(2),
+    }
+    if "input_norm.weight" not in state:
+        told["input_norm"] = None
+    model = kind(skeleton, **told | options)
     for name, value in state.items():
         if not bool(value.isfinite().all()):
             raise ValueError(
