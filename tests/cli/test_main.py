@@ -69,7 +69,7 @@ MISTAKES = [
     ("prepare my_clips --workers many", "invalid int value: 'many'; see pyg-fsar prepare --help"),
     ("prepare made --people 2", "pass --force to make it anew, or another --store"),
     ("train my_clips", "the following arguments are required: --out"),
-    ("train my_clips --out runs", "give a smaller --n-way, or more classes"),
+    ("train my_clips --out runs", "give a smaller --n-way or --eval-n-way, or more classes"),
     ("train my_clips --out runs --n-way 2 --val-fraction 2", "--val-fraction must lie between"),
     (
         "train my_clips --out runs --n-way 2 --n-query 9",
