@@ -154,7 +154,7 @@ class FewShotModel(PretrainedModule):
             clips = [clips] if isinstance(clips, SkeletonSequence) else list(clips)
             layouts = {clip.skeleton for clip in clips}
             bodies, body_to_clip, lengths = stack_clips(clips)
-            ragged = bool((lengths != bodies.size(1)).any())
+            ragged = len(clips) > 1 and bool((lengths != bodies.size(1)).any())
             if weight is not None:
                 bodies, body_to_clip = bodies.to(weight.device), body_to_clip.to(weight.device)
         if hasattr(self.encoder, "check_skeleton"):

@@ -167,6 +167,7 @@ class ActionStream:
             raise ValueError(f"tolerance must be positive and finite, got {tolerance}")
         longest, people = int(longest), int(people)
         self._comparison, self._source, self._longest = comparison, source, longest
+        Skeleton.register(source)  # clips know theirs by its name
         self._zero, reach = comparison.thresholds()
         self._reach = tolerance * reach
         self.thresholds = self._zero + self._reach
@@ -282,7 +283,6 @@ class ActionStream:
         return self._pose(bodies)
 
     def _embedded_frame(self, bodies: np.ndarray) -> np.ndarray:
-        """Without the checks of clips, which cost more than a frame does."""
         clip, model = _clip(bodies[:, None], self._source), self._comparison.model
         if self._comparison.transform is not None:
             clip = self._comparison.transform(clip)
@@ -361,11 +361,14 @@ class ActionStream:
 
 
 def _clip(bodies: np.ndarray, layout: Skeleton) -> SkeletonSequence:
-    """Bodies ``[M, T, V, C]`` that are there in half of the frames or more, or as the most are."""
+    """Bodies ``[M, T, V, C]`` that are there in half of the frames or more, or as the most are.
+
+    Without the checks of clips, since every frame was checked by :func:`frame_bodies`.
+    """
     seen = bodies.any(axis=(2, 3)).sum(axis=1)
-    return SkeletonSequence.from_bodies(
-        bodies[seen >= min(bodies.shape[1] / 2, seen.max())], skeleton=layout
-    )
+    bodies = bodies[seen >= min(bodies.shape[1] / 2, seen.max())]
+    x = torch.from_numpy(bodies).to(torch.get_default_dtype()).flatten(0, 1)
+    return SkeletonSequence(x, len(bodies), skeleton=layout.name)
 
 
 def _trajectories(clips: EmbeddedClips) -> list[np.ndarray]:

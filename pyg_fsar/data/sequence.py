@@ -106,22 +106,7 @@ class SkeletonSequence(Data):
         tensor = torch.as_tensor(as_numbers(bodies, label))
         _check_axes(tuple(tensor.shape), layout, label)
         tensor = tensor.to(torch.get_default_dtype())
-        # A comparison with NaN is false, so this needs one pass.
-        size = tensor.abs()
-        bad = size > MAX_COORDINATE if allow_nan else ~(size <= MAX_COORDINATE)
-        if bool(bad.any()):
-            body, frame, joint, channel = bad.nonzero()[0].tolist()
-            value = float(tensor[body, frame, joint, channel])
-            place = f"{label}: body {body}, frame {frame}, joint {joint} ({layout.joints[joint]})"
-            if np.isfinite(value):
-                raise ValueError(
-                    f"{place} has {value:.3g}, beyond the limit of {MAX_COORDINATE:g} for a "
-                    "coordinate; correct it, or scale the clip to metres or pixels"
-                )
-            raise ValueError(
-                f"{place} is NaN or infinite; set missing joints to zero, or "
-                "mark them by NaN, pass allow_nan=True and apply FillMissingJoints"
-            )
+        _check_values(tensor, layout, label, allow_nan)
         return cls(
             x=tensor.reshape(-1, *tensor.shape[2:]),
             num_bodies=tensor.size(0),
@@ -332,6 +317,28 @@ def _check_axes(shape: tuple[int, ...], layout: Skeleton, label: str) -> None:
     layout.check_joints(joints, label)
 
 
+def _check_values(bodies: Tensor, layout: Skeleton, label: str, allow_nan: bool) -> None:
+    """Refuse values that are infinite or too large, and NaN unless it is allowed."""
+    size = bodies.abs()
+    if bool(size.max() <= MAX_COORDINATE):  # false if one is NaN, as all comparisons with it are
+        return
+    bad = size > MAX_COORDINATE if allow_nan else ~(size <= MAX_COORDINATE)
+    if not bool(bad.any()):
+        return
+    body, frame, joint, channel = bad.nonzero()[0].tolist()
+    value = float(bodies[body, frame, joint, channel])
+    place = f"{label}: body {body}, frame {frame}, joint {joint} ({layout.joints[joint]})"
+    if np.isfinite(value):
+        raise ValueError(
+            f"{place} has {value:.3g}, beyond the limit of {MAX_COORDINATE:g} for a coordinate; "
+            "correct it, or scale the clip to metres or pixels"
+        )
+    raise ValueError(
+        f"{place} is NaN or infinite; set missing joints to zero, or mark them by NaN, pass "
+        "allow_nan=True and apply FillMissingJoints"
+    )
+
+
 def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tensor]:
     """Bodies of several clips as one tensor, zero padded in time only if clips differ in length.
 
@@ -348,6 +355,9 @@ def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tens
             f"clips differ in joints and channels (axes V, C): {sorted(shapes)[:5]}; give at least "
             "one clip, and clips of one layout and number of channels"
         )
+    if len(bodies) == 1:  # a stream embeds one frame at a time
+        (body,) = bodies
+        return body, torch.zeros(body.size(0), dtype=torch.long), torch.tensor([body.size(1)])
     counts = torch.tensor([body.size(0) for body in bodies])
     lengths = torch.tensor([body.size(1) for body in bodies])
     longest = int(lengths.max())

@@ -18,7 +18,8 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
         module: Any module.
     """
     in_training = [part for part in module.modules() if part.training]
-    module.eval()
+    if in_training:
+        module.eval()
     try:
         yield
     finally:

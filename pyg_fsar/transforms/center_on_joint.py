@@ -44,18 +44,20 @@ class CenterOnJoint(BaseTransform):
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         layout = Skeleton.get(clip.skeleton)
         joint = layout.center if self.joint is None else layout.joint(self.joint)
-        seen = present(clip)[..., joint]
-        if not bool(seen.any()):
-            return clip
-        body = int(seen.any(dim=1).int().argmax())
-        first = int(seen[body].int().argmax())
-        if self.mode == "first":
-            origin = coordinates(clip)[body, first, joint]
-        else:
+        there, joints = present(clip), coordinates(clip)
+        seen = there[..., joint]
+        if bool(seen[0].all()):
+            origins = joints[0, :, joint]
+        elif bool(seen.any()):
+            body = int(seen.any(dim=1).int().argmax())
+            first = int(seen[body].int().argmax())
             frame = torch.arange(seen.size(1), device=seen.device)
             last_seen = frame.where(seen[body], first).cummax(dim=0).values
-            origin = coordinates(clip)[body, last_seen, joint].unsqueeze(1)
-        centered = move_joints(clip, coordinates(clip) - origin)
+            origins = joints[body, last_seen, joint]  # before the first frame seen, that of it
+        else:
+            return clip
+        origin = origins[0] if self.mode == "first" else origins.unsqueeze(1)
+        centered = move_joints(clip, joints - origin, there)
         centered.centered_on = joint
         return centered
 

@@ -48,17 +48,29 @@ def with_coordinates(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
     Shapes:
         - **new:** ``[M, T, V, D]``
     """
-    return clip.with_bodies(torch.cat([new, clip.bodies[..., new.size(-1) :]], dim=-1))
+    bodies = clip.bodies
+    if new.size(-1) < bodies.size(-1):
+        new = torch.cat([new, bodies[..., new.size(-1) :]], dim=-1)
+    return clip.with_bodies(new)
 
 
-def move_joints(clip: SkeletonSequence, new: Tensor) -> SkeletonSequence:
+def move_joints(
+    clip: SkeletonSequence, new: Tensor, there: Tensor | None = None
+) -> SkeletonSequence:
     """A clip with new coordinates for the joints that are present; everything else is kept.
+
+    Args:
+        clip: The clip.
+        new: New coordinates of all joints.
+        there: What :func:`present` says of the clip, where that is known already.
 
     Shapes:
         - **new:** ``[M, T, V, D]``
+        - **there:** bool ``[M, T, V]``
     """
+    there = present(clip) if there is None else there
     old = clip.bodies[..., : new.size(-1)]
-    return with_coordinates(clip, new.where(present(clip).unsqueeze(-1), old))
+    return with_coordinates(clip, new.where(there.unsqueeze(-1), old))
 
 
 def present(clip: SkeletonSequence) -> Tensor:
@@ -70,8 +82,9 @@ def present(clip: SkeletonSequence) -> Tensor:
     Shapes:
         - **output:** bool ``[M, T, V]``
     """
-    has_score = clip.bodies.size(-1) > Skeleton.get(clip.skeleton).dims
-    return present_joints(clip.bodies, None if has_score else clip.get("centered_on"))
+    bodies = clip.bodies
+    has_score = bodies.size(-1) > Skeleton.get(clip.skeleton).dims
+    return present_joints(bodies, None if has_score else clip.get("centered_on"))
 
 
 def torso(clip: SkeletonSequence) -> tuple[Tensor, Tensor, Tensor]:

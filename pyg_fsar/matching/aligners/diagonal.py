@@ -10,7 +10,7 @@ from pyg_fsar.data import can_read
 from pyg_fsar.matching.aligners.lengths import (
     PairLengths,
     check_cost,
-    inside,
+    outside,
     pair_lengths,
 )
 
@@ -69,7 +69,7 @@ def diagonal(
         n, m = pair_lengths(cost, lengths)
         if can_read(n) and bool((n != m).any()):
             raise ValueError(_DIFFER.format(f"lengths {n[n != m][0]} and {m[n != m][0]}"))
-        cost = cost.masked_fill(~inside(cost, n, m), 0)
+        cost = cost.masked_fill(outside(cost, n, m), 0)
         total = cost.diagonal(dim1=-2, dim2=-1).sum(-1)
         return total / n if reduce == "mean" else total
     if cost.size(-1) != cost.size(-2):

@@ -11,7 +11,7 @@ __all__ = [
     "PairLengths",
     "check_cost",
     "clean_pairs",
-    "inside",
+    "outside",
     "pair_lengths",
 ]
 
@@ -74,11 +74,11 @@ def pair_lengths(cost: Tensor, lengths: PairLengths) -> tuple[Tensor, Tensor]:
     return checked[0], checked[1]
 
 
-def inside(cost: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    """Mask of the cells that belong to their pair, of the shape of the cost."""
+def outside(cost: Tensor, n: Tensor, m: Tensor) -> Tensor:
+    """Mask of the cells that are padding of their pair, of the shape of the cost."""
     row = torch.arange(cost.size(-2), device=cost.device)[:, None]
     column = torch.arange(cost.size(-1), device=cost.device)
-    return (row < n[..., None, None]) & (column < m[..., None, None])
+    return (row >= n[..., None, None]) | (column >= m[..., None, None])
 
 
 def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,4 +94,4 @@ def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tens
         n = torch.full(cost.shape[:-2], rows, device=cost.device)
         return cost, n, torch.full(cost.shape[:-2], columns, device=cost.device)
     n, m = pair_lengths(cost, lengths)
-    return cost.masked_fill(~inside(cost, n, m), 0), n, m
+    return cost.masked_fill(outside(cost, n, m), 0), n, m

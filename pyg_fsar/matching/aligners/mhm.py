@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, inside, pair_lengths
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, outside, pair_lengths
 
 __all__ = ["MHM", "mhm"]
 
@@ -53,6 +53,6 @@ def mhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
     if lengths is None:
         return cost.amin(-1).mean(-1)
     n, m = pair_lengths(cost, lengths)
-    mask = inside(cost, n, m)
+    mask = ~outside(cost, n, m)
     nearest = cost.masked_fill(~mask, torch.inf).amin(-1)
     return nearest.masked_fill(~mask.any(-1), 0).sum(-1) / n

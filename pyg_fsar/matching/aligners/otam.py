@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
+from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, outside
 from pyg_fsar.matching.aligners.warping import (
     aligned_cells,
     check_size,
@@ -116,7 +116,7 @@ def otam_alignment(
     check_size(cost)  # before columns are added
     cells = _cells_one_way(cost, n, m, lam) + _cells_one_way(cost.mT, m, n, lam).mT
     # A path ends in the zero column, which within a padded pair lies beyond its true frames.
-    return cells.masked_fill(~inside(cost, n, m), 0)
+    return cells.masked_fill(outside(cost, n, m), 0)
 
 
 def _one_way(cost: Tensor, n: Tensor, m: Tensor, lam: float) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.bimhm import bimhm
-from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, inside
+from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, outside
 
 __all__ = ["TCMHM", "tcmhm"]
 
@@ -75,6 +75,6 @@ def tcmhm(
     cost, n, m = clean_pairs(cost, lengths)
     change = cost.diff(dim=-2).abs()
     if lengths is not None:  # a step needs both of its frames
-        change = change.masked_fill(~inside(change, n - 1, m), 0)
+        change = change.masked_fill(outside(change, n - 1, m), 0)
     cells = (n * m).to(cost)
     return bimhm(cost, lengths) + consistency * change.sum(dim=(-2, -1)) / cells
