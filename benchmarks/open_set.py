@@ -8,7 +8,8 @@ probabilities, for the model that comes with the package, beside DTW of the cosi
 Episodes have 5 known classes and as many unknown ones, with 5 queries of each, out of 10 clips of
 each class that are drawn once. All pairs of these are compared once, and episodes look them up.
 The spread of the thresholds and the scale of the logits that the tables report for a data set were
-chosen on the other two.
+chosen on the other two. The model is the untrained one, or with ``--trained`` one that was trained
+without the data set.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ from pyg_fsar.training import (
     format_table,
 )
 from pyg_fsar.transforms import MapJoints
+from pyg_fsar.weights import load_model
 
 N_WAY, N_QUERY = 5, 5
+OURS = "body15"
 SPREADS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
@@ -70,9 +73,16 @@ class Lookup(MotionMatcher):
         """Numbers of the mirror images."""
         return x + self.table.size(1)
 
-    def _pairs(self, query: EmbeddedClips, other: EmbeddedClips) -> Tensor:
-        rows, columns = (clips.x.flatten().long() for clips in (query, other))
-        return self.table[rows[:, None], columns]
+    def pair_distances(
+        self, query: EmbeddedClips, references: EmbeddedClips, mirrored: Tensor | None = None
+    ) -> Tensor:
+        """As of the matcher, looked up."""
+        columns = references.x.flatten().long()
+        distances = self.table[query.x.flatten().long()[:, None], columns]
+        if mirrored is None:
+            return distances
+        image = self.table[self.mirrored(query.x).flatten().long()[:, None], columns]
+        return distances.minimum(self.mirror_factor * image.masked_fill(~mirrored, torch.inf))
 
 
 def lookup(model: FewShotModel, embedded: EmbeddedClips) -> FewShotModel:
@@ -109,20 +119,23 @@ def copy_distances(model: FewShotModel, data: Subset, embedded: EmbeddedClips) -
 class Source:
     """A data set as both models see it."""
 
-    def __init__(self, name: str, open_data: Callable[..., SkeletonDataset]) -> None:
+    def __init__(
+        self, name: str, open_data: Callable[..., SkeletonDataset], folder: Path | None
+    ) -> None:
         self.name = name
-        shipped, transform = load_pretrained()
+        # The default model was trained on these data sets.
+        ours, transform = load_model(folder) if folder else load_pretrained("body15-untrained")
         baseline = Compose([MapJoints("body15"), clip_transform(30, False, motion_only=True)])
         untrained = FewShotModel(torch.nn.Identity(), build_matcher("dtw", shots="nearest"))
         self.models = {}
         for title, model, prepare in (
             ("DTW, cosine", untrained, baseline),
-            ("body15", shipped, transform),
+            (OURS, ours, transform),
         ):
             self.data = some_clips(open_data(transform=prepare))
             embedded = embed_dataset(model.eval(), self.data)
             self.models[title] = lookup(model, embedded)
-        self.copies = copy_distances(shipped, self.data, embedded)
+        self.copies = copy_distances(ours, self.data, embedded)
         numbers = torch.arange(len(self.data), dtype=torch.float32)
         self.embedded = EmbeddedClips(numbers[:, None, None, None], y=embedded.y)
         print(f"{name}: {len(self.data)} clips compared", file=sys.stderr, flush=True)
@@ -133,7 +146,7 @@ class Source:
         """False alarms, and known queries that are named right, of thresholds for 5 %; of each
         spread and episode.
         """
-        model, embedded = self.models["body15"], self.embedded
+        model, embedded = self.models[OURS], self.embedded
         scale = float(model.matcher.logit_scale)
 
         def compare(support: EmbeddedClips, query: EmbeddedClips, n_way: int) -> Tensor:
@@ -158,7 +171,7 @@ class Source:
 
     def choices(self, episodes: int, seed: int = 1000) -> tuple[np.ndarray, float]:
         """False alarms of each spread, and the best scale of the logits; means of both shots."""
-        model, alarms, logs = self.models["body15"], [], []
+        model, alarms, logs = self.models[OURS], [], []
         for k_shot in (1, 5):
             alarms.append(self.thresholds(k_shot, SPREADS, episodes, seed)[0].mean(axis=1))
             best = calibrate(
@@ -169,7 +182,7 @@ class Source:
 
     def calibration_error(self, scale: float, k_shot: int, seed: int, episodes: int) -> float:
         """Calibration error of distances times minus a scale."""
-        model = self.models["body15"]
+        model = self.models[OURS]
         sampler = EpisodeSampler(self.embedded.y, N_WAY, k_shot, N_QUERY, episodes, seed)
         y = torch.arange(N_WAY).repeat_interleave(k_shot)
         rows = []
@@ -197,16 +210,25 @@ def main() -> None:
     parser.add_argument("--kinder-gator", required=True, help="folder of Kinder-Gator")
     parser.add_argument("--hdm05", required=True, help="folder of HDM05")
     parser.add_argument("--processed", type=Path, help="folder of the stores")
+    parser.add_argument(
+        "--trained", type=Path,
+        help="folder whose subfolders utd, kinder_gator and hdm05 are of examples/pretrain.py, "
+        "each trained without that data set; untrained if not given",
+    )  # fmt: skip
     parser.add_argument("--episodes", type=int, default=100, help="episodes of each seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(1)
     sources = [
-        Source(name, partial(kind, root, "all", processed_dir=args.processed))
-        for name, kind, root in (
-            ("UTD-MHAD", UTDMHAD, args.utd),
-            ("Kinder-Gator", KinderGator, args.kinder_gator),
-            ("HDM05", HDM05, args.hdm05),
+        Source(
+            name,
+            partial(kind, getattr(args, key), "all", processed_dir=args.processed),
+            args.trained and args.trained / key / "model",
+        )
+        for name, kind, key in (
+            ("UTD-MHAD", UTDMHAD, "utd"),
+            ("Kinder-Gator", KinderGator, "kinder_gator"),
+            ("HDM05", HDM05, "hdm05"),
         )
     ]
     choices = [source.choices(30) for source in sources]
@@ -233,7 +255,7 @@ def main() -> None:
                 title = {"aurocs": "AUROC", "accuracies": "accuracy at 5 %"}.get(measure, "closed")
                 for name in values:
                     row[f"{title}, {name}"] = interval(values[name])
-                row[f"{title}, gain"] = interval(values["body15"] - values["DTW, cosine"])
+                row[f"{title}, gain"] = interval(values[OURS] - values["DTW, cosine"])
             ranking.append(row)
             row = {"data": source.name, "shots": k_shot, "spread from others": spread}
             runs = [source.thresholds(k_shot, [spread], args.episodes, s) for s in args.seeds]

@@ -132,7 +132,10 @@ def main() -> None:
     parser.add_argument("--kinder-gator", required=True, help="folder of Kinder-Gator")
     parser.add_argument("--hdm05", required=True, help="folder of HDM05")
     parser.add_argument("--utd", required=True, help="folder of UTD-MHAD")
-    parser.add_argument("--model", help="as for pyg-fsar evaluate")
+    parser.add_argument(
+        "--model", default="body15-untrained",  # the default model was trained on these data sets
+        help="as for pyg-fsar evaluate",
+    )  # fmt: skip
     parser.add_argument("--episodes", type=int, default=500, help="episodes of each row")
     parser.add_argument("--seed", type=int, default=0, help="decides the episodes")
     args = parser.parse_args()

@@ -42,7 +42,10 @@ def methods() -> dict[str, tuple[FewShotModel, BaseTransform]]:
     """Models by name, each with its preparation of clips."""
     frames = Compose([MapJoints("body15"), clip_transform(30, train=False, motion_only=True)])
     baseline = FewShotModel(Identity(), build_matcher("dtw", cost="cosine", shots="nearest"))
-    return {"shipped": load_pretrained("body15"), "cosine DTW": (baseline, frames)}
+    return {
+        "body15-untrained": load_pretrained("body15-untrained"),
+        "cosine DTW": (baseline, frames),
+    }
 
 
 def accuracies(

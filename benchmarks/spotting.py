@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pyg_fsar import FewShotClassifier
+from pyg_fsar import FewShotClassifier, load_pretrained
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import UTDMHAD, FakeSkeletonDataset, KinderGator, SkeletonDataset
 from pyg_fsar.metrics import edit_accuracy, frame_f1, mean_confidence_interval, segment_f1
@@ -70,7 +70,11 @@ def make(data: SkeletonDataset, shots: int, rng: np.random.Generator) -> Recordi
         frames.append(bodies)
         count += len(bodies)
     clip = SkeletonSequence.from_bodies(np.concatenate(frames)[None], skeleton=clips[0].skeleton)
-    classifier = FewShotClassifier().fit([clips[n] for n in examples], y[examples])
+    # The default model was trained on these clips.
+    model, transform = load_pretrained("body15-untrained")
+    classifier = FewShotClassifier(model, transform=transform).fit(
+        [clips[n] for n in examples], y[examples]
+    )
     length = float(np.median([clips[n].num_frames for n in examples]))
     return Recording(clip, classifier, length, truth)
 

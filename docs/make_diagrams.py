@@ -94,13 +94,12 @@ def shots(theme: Theme) -> Figure:
     sources = list(dict.fromkeys(name.split(", ")[0] for name in names[1:]))
     for ax, source in zip(figure.subplots(1, len(sources), sharey=True), sources, strict=True):
         for colour, marker in (("main", "o"), ("other", "s")):
-            method = {"main": "shipped", "other": "cosine DTW"}[colour]
+            method = {"main": "body15-untrained", "other": "cosine DTW"}[colour]
             column = names.index(f"{source}, {method}")
             mean, half = zip(*(map(float, row[column].split(" ± ")) for row in rows), strict=True)
             low = [m - h for m, h in zip(mean, half, strict=True)]
             high = [m + h for m, h in zip(mean, half, strict=True)]
-            label = {"shipped": "shipped model"}.get(method, method)
-            ax.plot(numbers, mean, marker=marker, markersize=4, color=theme[colour], label=label)
+            ax.plot(numbers, mean, marker=marker, markersize=4, color=theme[colour], label=method)
             ax.fill_between(numbers, low, high, color=theme[colour], alpha=0.25, linewidth=0)
         ax.set_title(source, size=11, color=theme["ink"])
         ax.set_xlabel("examples of each class", color=theme["ink"])

@@ -6,7 +6,7 @@ For example:
     python examples/ntu_fewshot.py --root DIR --subset T      # NTU-T, as Ma et al. (ECCV 2022)
     python examples/ntu_fewshot.py --root DIR --protocol one-shot
     python examples/ntu_fewshot.py --root DIR --subset S --devices 2 --precision bf16-mixed
-    python examples/ntu_fewshot.py --root DIR --subset T --pretrained runs/pretrain/model
+    python examples/ntu_fewshot.py --root DIR --subset T --pretrained body15
 """
 
 from argparse import ArgumentParser, Namespace
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from torch_geometric.transforms import BaseTransform
 
+from pyg_fsar import load_pretrained
 from pyg_fsar.datasets import NTURGBD, FakeSkeletonDataset, SkeletonDataset
 from pyg_fsar.training import (
     ModelOptions,
@@ -25,7 +26,6 @@ from pyg_fsar.training import (
     run_script,
 )
 from pyg_fsar.transforms import augmented
-from pyg_fsar.weights import load_model
 
 # A few minutes on two cores; with --root the defaults are those of the paper.
 DEMO = {
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
     source = ArgumentParser(add_help=False)
     source.add_argument("--root", type=Path, help="folder of .skeleton files or their zip files")
     source.add_argument(
-        "--pretrained", type=Path, help="folder of a model to go on from, with its preparation"
+        "--pretrained", help="model to go on from, with its preparation: a folder, or body15"
     )
     given = source.parse_known_args(arguments)[0]
     has_root = given.root is not None
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         method = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
     else:
         ModelOptions.refuse_any(options, "the model is that of --pretrained")
-        model, prepare = load_model(options.pretrained)
+        model, prepare = load_pretrained(options.pretrained)
         method = f"{options.pretrained}, fine-tuned"
     fabric = launch(training)
     # One process makes the store before the others open it.

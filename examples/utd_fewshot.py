@@ -100,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         trained, prepare = "fine-tuned", pretrained[1]
         randomly, test = augmented(prepare), load("test", prepare)
-        for name, ready in {"shipped": load_pretrained()[0], "pretrained": pretrained[0]}.items():
+        untrained = load_pretrained("body15-untrained")[0]
+        for name, ready in {"untrained": untrained, "pretrained": pretrained[0]}.items():
             results[name] = evaluate(ready, test, **training.test_protocol(), fabric=fabric)
             fabric.print(f"{name}: {results[name]}")
     train, val = load("train", randomly), load("val", prepare)

@@ -16,7 +16,6 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms import MapJoints
 from pyg_fsar.weights import PRETRAINED, load_pretrained
-from pyg_fsar.weights import load_model as load_folder
 
 __all__ = [
     "CLASSIFIER",
@@ -46,20 +45,10 @@ def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
         name: Name or folder; by default that of :func:`~pyg_fsar.load_pretrained`.
 
     Raises:
-        FileNotFoundError: If it is neither.
-        ValueError: If a file in the folder is damaged, or it was not written by ``train``.
+        FileNotFoundError: If the folder holds no model.
+        ValueError: If it is neither, or a file in the folder is damaged.
     """
-    if name is None:
-        return load_pretrained()
-    if str(name) in PRETRAINED:
-        return load_pretrained(str(name))
-    folder = Path(name)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no model '{name}'; give {', '.join(PRETRAINED)}, or a folder that "
-            "`pyg-fsar train` made"
-        )
-    return load_folder(folder)
+    return load_pretrained() if name is None else load_pretrained(name)
 
 
 def layout_of(transform: Callable[..., Any] | None) -> Skeleton:

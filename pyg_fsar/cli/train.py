@@ -42,7 +42,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add_folder_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument(
-        "--pretrained", help="folder of a model to go on from, with its preparation of clips"
+        "--pretrained",
+        help="model to go on from, with its preparation of clips: a folder, or body15",
     )
     parser.add_argument("--skeleton", help="layout that the model sees (default: body15)")
     parser.add_argument("--num-frames", type=int, help="frames of every clip (default: 30)")

@@ -51,7 +51,7 @@ class MotionMatcher(ReferenceMatcher):
     coordinates, as :class:`~pyg_fsar.nn.MotionFeatures` makes them.
 
     Distances are absolute: other queries have no effect, nor have other classes, except by mirror
-    images. There are no trained weights, unless ``learn_scale``.
+    images. The matcher has no trained weights, unless ``learn_scale``.
 
     Args:
         skeleton: Layout of the joints for mirror images, or its registered name; None compares

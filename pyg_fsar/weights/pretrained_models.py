@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from torch_geometric.transforms import BaseTransform
 
@@ -10,6 +12,7 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import MotionMatcher
 from pyg_fsar.nn import MotionFeatures
 from pyg_fsar.transforms import motion_transform
+from pyg_fsar.weights.model_folder import load_model
 
 __all__ = ["PRETRAINED", "load_pretrained"]
 
@@ -17,34 +20,51 @@ __all__ = ["PRETRAINED", "load_pretrained"]
 SCALE = 20.0
 
 
-def load_pretrained(name: str = "body15") -> tuple[FewShotModel, BaseTransform]:
-    """A model that comes with the package, and the transform that prepares clips for it.
+def load_pretrained(name: str | Path = "body15") -> tuple[FewShotModel, BaseTransform]:
+    """A model that comes with the package, or that of a folder, and the transform that prepares
+    clips for it.
 
-    ``"body15"`` takes clips of any layout that maps to ``body15``, in 3D or 2D, also with joints
-    missing. It has no trained weights: it compares :class:`~pyg_fsar.nn.MotionFeatures` by
-    :class:`~pyg_fsar.matching.MotionMatcher`. With several examples of a class the nearest counts.
-    It tells movements apart, not poses that are held, objects or fine hand movements. The results
-    in the documentation say what it reaches on which data; its model card is ``body15.md`` beside
-    this file.
+    Both models of the package take clips of any layout that maps to ``body15``, in 3D or 2D, also
+    with joints missing. With several examples of a class the nearest counts. They tell movements
+    apart, not poses that are held, objects or fine hand movements.
+
+    ``"body15"``
+        :class:`~pyg_fsar.nn.MotionEncoder` and :class:`~pyg_fsar.matching.MotionMatcher`, trained
+        on all of UTD-MHAD, Kinder-Gator and a part of HDM05, and on generated motions.
+    ``"body15-untrained"``
+        :class:`~pyg_fsar.nn.MotionFeatures` and the same matcher, without weights. For tests on the
+        data sets that the other was trained on.
+
+    The results in the documentation say what they reach on which data; the model card is
+    ``body15.md`` beside this file.
 
     Args:
-        name: One of :data:`PRETRAINED`.
+        name: One of :data:`PRETRAINED`, or a folder, see :func:`load_model`.
 
     Returns:
         The model in evaluation mode, and the transform.
 
     Raises:
-        ValueError: If there is no model of that name.
+        FileNotFoundError: If the folder holds no model.
+        ValueError: If there is no model or folder of that name, or a file in the folder is damaged.
     """
-    if name not in PRETRAINED:
-        raise ValueError(f"unknown model '{name}'; known are {', '.join(PRETRAINED)}")
-    return PRETRAINED[name]()
+    if str(name) in PRETRAINED:
+        return PRETRAINED[str(name)]()
+    if not Path(name).is_dir():
+        raise ValueError(
+            f"there is no model '{name}'; give {', '.join(PRETRAINED)}, or a folder that "
+            "`pyg-fsar train` made"
+        )
+    return load_model(name)
 
 
-def _body15() -> tuple[FewShotModel, BaseTransform]:
+def _untrained() -> tuple[FewShotModel, BaseTransform]:
     matcher = MotionMatcher("body15", scale=SCALE)
     return FewShotModel(MotionFeatures("body15"), matcher).eval(), motion_transform()
 
 
 #: Makers of the models by name; each returns the model and its transform.
-PRETRAINED: dict[str, Callable[[], tuple[FewShotModel, BaseTransform]]] = {"body15": _body15}
+PRETRAINED: dict[str, Callable[[], tuple[FewShotModel, BaseTransform]]] = {
+    "body15": partial(load_model, Path(__file__).parent / "body15"),
+    "body15-untrained": _untrained,
+}

@@ -113,7 +113,7 @@ def test_goes_on_from_a_model_and_its_preparation(
     [
         (["--blocks", "4"], "option blocks of the model has no effect"),
         (["--num-frames", "8"], "num_frames has no effect: --pretrained has its own preparation"),
-        (["--pretrained", "body15"], "has no weights that could be trained"),
+        (["--pretrained", "body15-untrained"], "has no weights that could be trained"),
         (["--pretrained", "nowhere"], "there is no model 'nowhere'"),
     ],
 )

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pyg_fsar import FewShotClassifier, Skeleton, load_pretrained
+from pyg_fsar import FewShotClassifier, Skeleton, load_pretrained, weights
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.datasets import FakeSkeletonDataset
 from pyg_fsar.matching import build_matcher
 from pyg_fsar.testing import assert_transform
 from pyg_fsar.training import clip_transform, evaluate
 from pyg_fsar.transforms import FillMissingJoints, MapJoints
-from pyg_fsar.weights import PRETRAINED
+from pyg_fsar.weights import PRETRAINED, save_model
 
 LAYOUTS = [name for name in Skeleton.available() if name != "hand21"]
 
@@ -31,11 +32,12 @@ def flat(clip: SkeletonSequence, score: bool = True) -> SkeletonSequence:
     return body
 
 
+@pytest.mark.parametrize("pretrained", PRETRAINED)
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("score", [False, True])
-def test_takes_clips_of_any_layout(name: str, score: bool) -> None:
+def test_takes_clips_of_any_layout(pretrained: str, name: str, score: bool) -> None:
     layout = Skeleton.get(name)
-    model, transform = load_pretrained()
+    model, transform = load_pretrained(pretrained)
     clip = SkeletonSequence.from_bodies(
         torch.randn(2, 11, layout.num_joints, layout.dims + score), skeleton=layout, y=0
     )
@@ -52,8 +54,9 @@ def test_scores_have_no_effect() -> None:
     torch.testing.assert_close(transform(flat(clip)).x, transform(flat(clip, score=False)).x)
 
 
-def test_place_view_and_size_have_no_effect() -> None:
-    model, transform = load_pretrained()
+@pytest.mark.parametrize("pretrained", PRETRAINED)
+def test_place_view_and_size_have_no_effect(pretrained: str) -> None:
+    model, transform = load_pretrained(pretrained)
     clip = FillMissingJoints()(motions(1)[0])
     turn = torch.linalg.qr(torch.randn(3, 3))[0]
     turn *= torch.linalg.det(turn).sign()
@@ -76,8 +79,9 @@ def test_gaps_and_lost_joints() -> None:
     assert classifier.score(broken, labels) > 0.9
 
 
-def test_beats_time_warping_of_joints_on_generated_motions() -> None:
-    model, transform = load_pretrained()
+@pytest.mark.parametrize("pretrained", PRETRAINED)
+def test_beats_time_warping_of_joints_on_generated_motions(pretrained: str) -> None:
+    model, transform = load_pretrained(pretrained)
     data = motions()
     protocol = {"n_way": 4, "n_query": 3, "num_episodes": 60}
     own = evaluate(model, [transform(clip) for clip in data], **protocol)
@@ -131,7 +135,21 @@ def test_arrays_of_another_layout_are_refused_with_the_cure() -> None:
         FewShotClassifier(skeleton="octopus")
 
 
-def test_refuses_unknown_names() -> None:
-    assert list(PRETRAINED) == ["body15"]
-    with pytest.raises(ValueError, match="unknown model 'best'; known are body15"):
+def test_names_and_folders(tmp_path) -> None:
+    for name in PRETRAINED:
+        save_model(tmp_path / name, *load_pretrained(name))
+        assert str(load_pretrained(tmp_path / name)) == str(load_pretrained(name))
+    with pytest.raises(ValueError, match="no model 'best'; give body15, body15-untrained, or a"):
         load_pretrained("best")
+
+
+def test_the_default_is_trained_and_small() -> None:
+    folder = Path(inspect.getfile(weights)).parent / "body15"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
+    model, transform = load_pretrained()
+    assert str(transform) == str(load_pretrained("body15-untrained")[1])
+    clips = [transform(clip) for clip in motions(2)]
+    trained, plain = model.embed(clips).x, load_pretrained("body15-untrained")[0].embed(clips).x
+    learned = model.matcher.learned
+    torch.testing.assert_close(trained[..., :-learned], plain)  # beside what needs no training
+    assert trained[..., -learned:].std(dim=(1, 2, 3)).min() > 0

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from pyg_fsar.data import mirror_vectors
-from pyg_fsar.nn.models.encoder import SkeletonEncoder
 from pyg_fsar.nn.models.motion_features import MotionFeatures
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = ["MotionEncoder"]
 
 
-class MotionEncoder(SkeletonEncoder):
+class MotionEncoder(MotionFeatures):
     r"""Motion features, followed by channels that a small temporal network learns from them.
 
     The first :math:`2 D` channels of a joint are :class:`~pyg_fsar.nn.MotionFeatures`, the
@@ -82,10 +81,10 @@ class MotionEncoder(SkeletonEncoder):
             raise ValueError(f"width must be a multiple of groups={groups}, got {width}")
         if kernel_size < 1 or kernel_size % 2 != 1:
             raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
-        super().__init__(skeleton, in_channels, 2 * dims + learned, input_norm=None)
+        super().__init__(skeleton, velocity)
         num_joints = self.skeleton.num_joints
         self.learned = learned
-        self.features = MotionFeatures(skeleton, velocity)
+        self.out_channels += learned
         self.input = nn.Linear(num_joints * 2 * dims, width)
         conv = partial(nn.Conv1d, width, width, kernel_size, padding="same", groups=groups)
         self.temporal = nn.ModuleList(conv() for _ in range(num_blocks))
@@ -95,7 +94,7 @@ class MotionEncoder(SkeletonEncoder):
 
     def encode(self, x: Tensor) -> Tensor:
         """Features and learned channels of bodies; see the class."""
-        features = self.features.encode(x)
+        features = super().encode(x)
         image = mirror_vectors(features, self.skeleton)
         own, other = self._network(torch.cat([features, image])).chunk(2)
         learned = (own + mirror_vectors(other, self.skeleton)) / 2
