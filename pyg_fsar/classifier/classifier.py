@@ -408,8 +408,8 @@ class FewShotClassifier:
             label: Explain this label instead of the predicted one.
 
         Raises:
-            ValueError: Before :meth:`fit`, if the label is unknown or the only one, or for a clip
-                that :meth:`fit` refuses.
+            ValueError: Before :meth:`fit`, if the label is unknown, or for a clip that :meth:`fit`
+                refuses.
             TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
         support, matcher = self._fitted(), self._few_shot.matcher
@@ -419,8 +419,6 @@ class FewShotClassifier:
                 "pyg_fsar.matching.Matcher"
             )
         labels = self.classes_.tolist()
-        if len(labels) == 1:
-            raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
             raise ValueError(f"unknown label {label!r:.80}; known are {labels!s:.200}")
         with evaluation_mode(self._few_shot), torch.no_grad():
@@ -465,7 +463,7 @@ class FewShotClassifier:
             TypeError: As :meth:`explain`.
         """
         why = self.explain(clip, label)
-        example = self._example(why.support, examples)
+        example = self.example(why.support, examples)
         poses = pose_transform(self._preparation)
         shown, near = self._prepared([clip, example], self.skeleton_, poses)
         page = report_page(
@@ -482,6 +480,45 @@ class FewShotClassifier:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="ascii", newline="\n")
         return why
+
+    def example(self, number: int, examples: Clips | None = None) -> Clip:
+        """A clip that it was fitted with, such as the nearest one of an explanation.
+
+        Args:
+            number: Its position in what :meth:`fit` was given, as in :attr:`Explanation.support
+                <pyg_fsar.Explanation.support>`.
+            examples: All these clips. Needed after :meth:`load`, since a saved classifier has the
+                embeddings alone.
+
+        Raises:
+            ValueError: Before :meth:`fit`, if there is no such example, or if the examples are
+                needed or are not those that it was fitted with.
+        """
+        support = self._fitted()
+        if not 0 <= number < len(support):
+            raise ValueError(
+                f"there are {len(support)} examples, 0 to {len(support) - 1}, got {number}"
+            )
+        clips: Any = self._examples if examples is None else examples
+        if clips is None:
+            raise ValueError(
+                "a classifier that was loaded has no clips of its examples to draw; give those "
+                "that it was fitted with, in their order: examples=clips"
+            )
+        check_clips(clips)
+        if len(clips) == len(support):
+            example = clips[number]
+            with evaluation_mode(self._few_shot), torch.no_grad():
+                (embedded,) = self._embed([example], self.skeleton_)
+            found, fitted = embedded.clip(0), support.clip(number)
+            if found.shape == fitted.shape and torch.allclose(
+                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
+            ):
+                return example
+        raise ValueError(
+            "the examples are not those that the classifier was fitted with, or not in their "
+            "order; give the same clips as to fit: examples=clips"
+        )
 
     def stream(self, skeleton: str | Skeleton | None = None, **options: Any) -> ActionStream:
         """Find actions in frames that arrive one at a time, in constant memory.
@@ -508,7 +545,7 @@ class FewShotClassifier:
             search = search or self._searched(support, len(self.classes_), least=1)
         comparison = Comparison(
             model, support, self.classes_.tolist(), embed, self._preparation,
-            self._logit_scale(), search,
+            self._logit_scale(), search, self._thresholds(),
         )  # fmt: skip
         return ActionStream(comparison, source, **options)
 
@@ -632,30 +669,6 @@ class FewShotClassifier:
         if self._support is None:
             raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
-
-    def _example(self, number: int, examples: Clips | None) -> Clip:
-        """A clip of the support, which must still give the embedding that is there."""
-        support = self._fitted()
-        clips: Any = self._examples if examples is None else examples
-        if clips is None:
-            raise ValueError(
-                "a classifier that was loaded has no clips of its examples to draw; give those "
-                "that it was fitted with: report(clip, path, examples=clips)"
-            )
-        check_clips(clips)
-        if len(clips) == len(support):
-            example = clips[number]
-            with evaluation_mode(self._few_shot), torch.no_grad():
-                (embedded,) = self._embed([example], self.skeleton_)
-            found, fitted = embedded.clip(0), support.clip(number)
-            if found.shape == fitted.shape and torch.allclose(
-                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
-            ):
-                return example
-        raise ValueError(
-            "the examples are not those that the classifier was fitted with, or not in their "
-            "order; give the same clips as to fit: report(clip, path, examples=clips)"
-        )
 
     @property
     def _few_shot(self) -> FewShotModel:

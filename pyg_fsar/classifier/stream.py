@@ -13,6 +13,7 @@ from torch import Tensor
 from pyg_fsar.classifier.clips import Transform
 from pyg_fsar.classifier.movement import Ladder, MovementProposals, Segment
 from pyg_fsar.classifier.poses import Places, RunningPose, Window, frame_bodies
+from pyg_fsar.classifier.unknown import accepted
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import NearestSearch
@@ -65,6 +66,7 @@ class Comparison:
         transform: Prepares clips, as ``embed`` does too.
         scale: Factor between distances and minus logits.
         search: The support with what of its distances is computed once, if the matcher has that.
+        limits: Largest distance at which a whole clip is of each class, if there are such, ``[N]``.
     """
 
     model: FewShotModel
@@ -74,6 +76,7 @@ class Comparison:
     transform: Transform | None
     scale: float
     search: NearestSearch | None
+    limits: np.ndarray | None
 
     def logits(self, query: EmbeddedClips) -> Tensor:
         """Logits of embedded clips, ``[Q, N]``, in double precision on the CPU."""
@@ -122,7 +125,8 @@ class ActionStream:
        with :class:`~pyg_fsar.nn.MotionFeatures`, poses. For other encoders segments of fixed
        lengths are proposed (:class:`Ladder`).
     2. Proposed segments are classified as whole clips. One counts if its distance to a class is
-       below the class's threshold, see :meth:`Comparison.thresholds`.
+       below the class's threshold, see :meth:`Comparison.thresholds`, and if it is no unknown one
+       where the classifier was made with ``unknown``.
     3. Of segments that overlap the one with the smallest distance, in units of its threshold, is
        reported, once for a time of half of its length no better one has come.
 
@@ -131,10 +135,11 @@ class ActionStream:
         source: Layout of the frames.
         longest: The largest number of frames of an action.
         people: The most bodies that are looked at, which are compared as those of one clip.
-        tolerance: Factor of all thresholds.
+        tolerance: Factor of the thresholds of streams, not of those for unknown clips.
 
     Attributes:
-        thresholds: The largest distance to each class at which it is found, ``[N]``.
+        thresholds: The largest distance to each class at which it is found, ``[N]``: the smaller
+            one of both kinds.
 
     Raises:
         TypeError: If ``longest`` or ``people`` is no whole number.
@@ -171,6 +176,8 @@ class ActionStream:
         self._zero, reach = comparison.thresholds()
         self._reach = tolerance * reach
         self.thresholds = self._zero + self._reach
+        if comparison.limits is not None:
+            self.thresholds = np.minimum(self.thresholds, comparison.limits)
         self._places = Places(people, MOST_ABSENT, source.dims)
         self._frames = Window(longest)
         self._embeddings = Window(longest) if _is_framewise(comparison, source) else None
@@ -318,8 +325,10 @@ class ActionStream:
             embedded = EmbeddedClips.from_clips(parts).to(self._comparison.support.x.device)
         logits = self._comparison.logits(embedded)
         distances = -logits.numpy() / self._comparison.scale
-        for segment, row, far in zip(segments, logits, distances, strict=True):
-            best = int(row.argmax())
+        nearest = accepted(distances, self._comparison.limits)
+        for segment, row, far, best in zip(segments, logits, distances, nearest, strict=True):
+            if best < 0:
+                continue
             # Of Python's numbers, since the quotient may be infinite.
             share = (float(far[best]) - self._zero) / float(self._reach[best])
             if share < 1:
