@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,10 +25,18 @@ from pyg_fsar.classifier.clips import (
     prepare_clip,
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
+from pyg_fsar.classifier.own_class import OwnClass, PairwiseOwnClass
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
-from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
+from pyg_fsar.classifier.unknown import (
+    COPIES,
+    accepted,
+    check_unknown,
+    class_thresholds,
+    named,
+    perturbed,
+)
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import NearestSearch, missing_for_pictures
@@ -278,16 +286,26 @@ class FewShotClassifier:
         model = self._few_shot
         if self.unknown is not None:
             _refuse_relative(model, "unknown=")
+        # Of the new examples those that are the only one of their class, and these as prepared.
+        single = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
+        kept: list[SkeletonSequence] = []
+
+        def prepared() -> Iterator[SkeletonSequence]:
+            for number, clip in enumerate(self._prepared(clips, layout, self._preparation)):
+                if single[number]:
+                    kept.append(clip)
+                yield clip
+
         with evaluation_mode(model), torch.no_grad():
-            added = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            added = EmbeddedClips.cat(list(self._embed_prepared(prepared())))
             support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
             search = self._searched(support, len(classes))
             if search is None:
                 # A matcher that cannot compare these clips says so here, and not when predicting.
                 model.match(support, support[:1])
-            only_one = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
-            added_copies = self._measure_copies(clips, layout, added, only_one)
+            added_copies = np.full(len(added), np.nan)
+            added_copies[single] = self._measure_copies(kept, added[torch.from_numpy(single)])
             self._keep(classes, support, np.concatenate([copies, added_copies]), search)
         if before is None:
             self._examples = clips if hasattr(clips, "__getitem__") else list(clips)
@@ -296,17 +314,17 @@ class FewShotClassifier:
         self.skeleton_ = layout
 
     def _measure_copies(
-        self, clips: Clips, layout: Skeleton, examples: EmbeddedClips, wanted: np.ndarray
+        self, clips: Sequence[SkeletonSequence], examples: EmbeddedClips
     ) -> np.ndarray:
-        """Mean distance of perturbed copies to those examples that are wanted, NaN of others."""
-        distances = np.full(len(clips), np.nan)
-        numbers = torch.arange(len(clips), device=examples.x.device)
-        for number, clip in enumerate(clips):
-            if wanted[number]:
-                (prepared,) = self._prepared([clip], layout, self._preparation)
-                copies = self._few_shot.embed(list(perturbed(prepared))).to(examples.x.device)
-                example = examples[numbers == number].with_y(numbers[:1])
-                distances[number] = self._compare(example, copies, 1).mean()
+        """Mean distance of perturbed copies of prepared clips to the embeddings of these."""
+        own_class, distances = self._own_class(), np.zeros(len(clips))
+        size = max(1, self.batch_size // COPIES)
+        for first in range(0, len(clips), size):
+            part = slice(first, first + size)
+            copies = [copy for clip in clips[part] for copy in perturbed(clip)]
+            embedded = self._few_shot.embed(copies).to(examples.x.device)
+            far = own_class.to_clips(embedded, examples[part]).view(-1, COPIES)
+            distances[part] = far.mean(dim=1).numpy()
         return distances
 
     def _keep(
@@ -320,8 +338,9 @@ class FewShotClassifier:
         if self.unknown is not None:
             compare = partial(self._compare, search=search)
             self.thresholds_ = class_thresholds(
-                compare, support, len(classes), copies, self.false_alarms
-            )
+                compare, support, len(classes), copies, self.false_alarms,
+                own_class=self._own_class(),
+            )  # fmt: skip
         self._search = search
         self.classes_, self._support, self._copy_distances = classes, support, copies
 
@@ -711,7 +730,9 @@ class FewShotClassifier:
 
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
-        prepared = self._prepared(clips, layout, self._preparation)
+        return self._embed_prepared(self._prepared(clips, layout, self._preparation))
+
+    def _embed_prepared(self, prepared: Iterator[SkeletonSequence]) -> Iterator[EmbeddedClips]:
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
             embedded = self._few_shot.embed(batch).to(place)
@@ -739,19 +760,30 @@ class FewShotClassifier:
         logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
         return -torch.cat(logits) / self._logit_scale()
 
+    def _own_class(self) -> OwnClass:
+        """What compares examples with their own class alone."""
+        if self._calls_nothing_else() and PairwiseOwnClass.suits(self._few_shot.matcher):
+            return PairwiseOwnClass(self._few_shot.matcher)
+        return OwnClass(self._compare)
+
+    def _calls_nothing_else(self) -> bool:
+        """Whether a fast path may replace the model's call of its matcher: not where hooks or a
+        subclass need it.
+        """
+        return type(self._few_shot) is FewShotModel and not has_hooks(self._few_shot.matcher)
+
     def _searched(
         self, support: EmbeddedClips, n_way: int, least: int | None = None
     ) -> NearestSearch | None:
-        """A search of a large support, unless hooks or a subclass need the model to be called."""
-        model = self._few_shot
+        """A search of a large support, if the matcher has lower bounds."""
+        matcher = self._few_shot.matcher
         if (
             len(support) < (MANY_EXAMPLES if least is None else least)
-            or type(model) is not FewShotModel
-            or has_hooks(model.matcher)
-            or not NearestSearch.suits(model.matcher, support)
+            or not self._calls_nothing_else()
+            or not NearestSearch.suits(matcher, support)
         ):
             return None
-        return NearestSearch(model.matcher, support, n_way)
+        return NearestSearch(matcher, support, n_way)
 
     def _usable_search(self) -> NearestSearch | None:
         """The search of the support, unless the matcher got hooks or was replaced since."""
