@@ -6,7 +6,6 @@ import inspect
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_fsar.classifier.class_distances import ClassDistances, find_search
 from pyg_fsar.classifier.clips import (
     Clip,
     Clips,
@@ -25,7 +25,6 @@ from pyg_fsar.classifier.clips import (
     prepare_clip,
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
-from pyg_fsar.classifier.own_class import OwnClass, PairwiseOwnClass
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
@@ -41,7 +40,6 @@ from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import NearestSearch, missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
-from pyg_fsar.nn.hooks import has_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
@@ -49,8 +47,6 @@ from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
 __all__ = ["FewShotClassifier"]
 
 FALSE_ALARMS = 0.05
-# Examples from which on what depends on them alone is computed once, and lower bounds are used.
-MANY_EXAMPLES = 200
 
 
 class FewShotClassifier:
@@ -258,7 +254,7 @@ class FewShotClassifier:
         rest = rest.with_y(rest.y - (rest.y > number).to(rest.y.dtype))
         copies = self._copy_distances[(support.y != number).cpu().numpy()]
         with evaluation_mode(self._few_shot), torch.no_grad():
-            search = self._searched(rest, len(known) - 1)
+            search = find_search(self._few_shot, rest, len(known) - 1)
             self._keep(np.delete(self.classes_, number), rest, copies, search)
         if self._examples is not None:
             kept = (support.y != number).nonzero().flatten().tolist()
@@ -300,7 +296,7 @@ class FewShotClassifier:
             added = EmbeddedClips.cat(list(self._embed_prepared(prepared())))
             support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
-            search = self._searched(support, len(classes))
+            search = find_search(model, support, len(classes))
             if search is None:
                 # A matcher that cannot compare these clips says so here, and not when predicting.
                 model.match(support, support[:1])
@@ -317,7 +313,7 @@ class FewShotClassifier:
         self, clips: Sequence[SkeletonSequence], examples: EmbeddedClips
     ) -> np.ndarray:
         """Mean distance of perturbed copies of prepared clips to the embeddings of these."""
-        own_class, distances = self._own_class(), np.zeros(len(clips))
+        own_class, distances = self._class_distances.own_class(), np.zeros(len(clips))
         size = max(1, self.batch_size // COPIES)
         for first in range(0, len(clips), size):
             part = slice(first, first + size)
@@ -336,10 +332,10 @@ class FewShotClassifier:
     ) -> None:
         """Take over a support, after all that can fail."""
         if self.unknown is not None:
-            compare = partial(self._compare, search=search)
+            class_distances = ClassDistances(self._few_shot, self.batch_size, search)
             self.thresholds_ = class_thresholds(
-                compare, support, len(classes), copies, self.false_alarms,
-                own_class=self._own_class(),
+                class_distances.distances, support, len(classes), copies, self.false_alarms,
+                own_class=class_distances.own_class(),
             )  # fmt: skip
         self._search = search
         self.classes_, self._support, self._copy_distances = classes, support, copies
@@ -365,7 +361,7 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        search = self._usable_search()
+        search = self._class_distances.search
         if search is None:
             numbers = accepted(self.distances(clips), self._thresholds())
         else:
@@ -394,7 +390,7 @@ class FewShotClassifier:
         Shapes:
             - **output:** ``[n, N]``
         """
-        return -self._logits(clips).numpy() / self._logit_scale()
+        return -self._logits(clips).numpy() / self._class_distances.scale
 
     def decision_function(self, clips: Clips) -> np.ndarray:
         """Minus :meth:`distances`, as scikit-learn asks for; errors as for :meth:`predict`.
@@ -431,7 +427,8 @@ class FewShotClassifier:
                 refuses.
             TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
-        support, matcher = self._fitted(), self._few_shot.matcher
+        support, class_distances = self._fitted(), self._class_distances
+        matcher = self._few_shot.matcher
         if missing := missing_for_pictures(matcher):
             raise TypeError(
                 f"{missing}, so its decisions cannot be explained; give it one, or use "
@@ -443,15 +440,15 @@ class FewShotClassifier:
         with evaluation_mode(self._few_shot), torch.no_grad():
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
-            logits = self._match(support, embedded)[0]
-            distances = -logits[None].numpy() / self._logit_scale()
+            logits = class_distances.logits(support, embedded, len(labels))[0]
+            distances = -logits[None].numpy() / class_distances.scale
             found = int(accepted(distances, self._thresholds())[0])
             best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
-            search = self._usable_search()
+            search = class_distances.search
             options = None if search is None else search.alignment_options(number)
             aligned = align_with_class(matcher, support, query, number, options)
-            evidence = joint_evidence(self._match, support, query, number)
+            evidence = joint_evidence(class_distances.logits, support, query, number, len(labels))
         return Explanation(
             prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
@@ -560,11 +557,11 @@ class FewShotClassifier:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
         with evaluation_mode(model), torch.no_grad():
-            search = self._usable_search()
-            search = search or self._searched(support, len(self.classes_), least=1)
+            search = self._class_distances.search
+            search = search or find_search(model, support, len(self.classes_), least=1)
         comparison = Comparison(
             model, support, self.classes_.tolist(), embed, self._preparation,
-            self._logit_scale(), search, self._thresholds(),
+            ClassDistances(model, self.batch_size, search), self._thresholds(),
         )  # fmt: skip
         return ActionStream(comparison, source, **options)
 
@@ -681,7 +678,9 @@ class FewShotClassifier:
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
         with torch.no_grad():
-            classifier._search = classifier._searched(classifier._support, len(config["classes"]))
+            classifier._search = find_search(
+                classifier._few_shot, classifier._support, len(config["classes"])
+            )
         return classifier
 
     def _fitted(self) -> EmbeddedClips:
@@ -706,6 +705,10 @@ class FewShotClassifier:
             model, transform = load_pretrained()
             self._default = model.to(self.device or "cpu"), transform
         return self._default
+
+    @property
+    def _class_distances(self) -> ClassDistances:
+        return ClassDistances(self._few_shot, self.batch_size, self._search)
 
     def _place(self) -> torch.device:
         """Where to compute, which a model without parameters does not know."""
@@ -740,58 +743,6 @@ class FewShotClassifier:
             first += len(batch)
             yield embedded
 
-    def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
-        """Logits in double precision on the CPU, ``[Q, N]``."""
-        if (search := self._usable_search()) is not None:
-            return -search.distances(query, support).cpu().double() * self._logit_scale()
-        return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
-
-    def _compare(
-        self,
-        support: EmbeddedClips,
-        query: EmbeddedClips,
-        n_way: int,
-        search: NearestSearch | None = None,
-    ) -> Tensor:
-        """Distances in double precision on the CPU, ``[Q, n_way]``, a batch at a time."""
-        if search is not None and search.support is support:
-            return search.distances(query).cpu().double()
-        parts = [query[n : n + self.batch_size] for n in range(0, len(query), self.batch_size)]
-        logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
-        return -torch.cat(logits) / self._logit_scale()
-
-    def _own_class(self) -> OwnClass:
-        """What compares examples with their own class alone."""
-        if self._calls_nothing_else() and PairwiseOwnClass.suits(self._few_shot.matcher):
-            return PairwiseOwnClass(self._few_shot.matcher)
-        return OwnClass(self._compare)
-
-    def _calls_nothing_else(self) -> bool:
-        """Whether a fast path may replace the model's call of its matcher: not where hooks or a
-        subclass need it.
-        """
-        return type(self._few_shot) is FewShotModel and not has_hooks(self._few_shot.matcher)
-
-    def _searched(
-        self, support: EmbeddedClips, n_way: int, least: int | None = None
-    ) -> NearestSearch | None:
-        """A search of a large support, if the matcher has lower bounds."""
-        matcher = self._few_shot.matcher
-        if (
-            len(support) < (MANY_EXAMPLES if least is None else least)
-            or not self._calls_nothing_else()
-            or not NearestSearch.suits(matcher, support)
-        ):
-            return None
-        return NearestSearch(matcher, support, n_way)
-
-    def _usable_search(self) -> NearestSearch | None:
-        """The search of the support, unless the matcher got hooks or was replaced since."""
-        search, matcher = self._search, self._few_shot.matcher
-        if search is None or search.matcher is not matcher or has_hooks(matcher):
-            return None
-        return search
-
     def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
         """As :func:`accepted` of all distances, by lower bounds."""
         check_clips(clips)
@@ -800,21 +751,16 @@ class FewShotClassifier:
             batches = self._embed(clips, self.skeleton_)
             return torch.cat([search.nearest(batch, limits) for batch in batches]).numpy()
 
-    def _logit_scale(self) -> float:
-        """Factor between distances and logits; that of a matcher without a scale counts as 1."""
-        model = self._few_shot
-        scale = torch.as_tensor(getattr(model.matcher, "logit_scale", 1.0)).item()
-        return scale / model.temperature
-
     def _thresholds(self) -> np.ndarray | None:
         return None if self.unknown is None else self.thresholds_
 
     def _logits(self, clips: Clips) -> Tensor:
-        support = self._fitted()
+        support, class_distances = self._fitted(), self._class_distances
         check_clips(clips)
         with evaluation_mode(self._few_shot), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
-            logits = torch.cat([self._match(support, batch) for batch in batches])
+            n_way = len(self.classes_)
+            logits = torch.cat([class_distances.logits(support, part, n_way) for part in batches])
         _refuse_nan(logits.masked_fill(logits.isinf(), 0), "a logit of clip", 0)
         return logits
 

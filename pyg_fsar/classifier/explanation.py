@@ -114,10 +114,11 @@ def align_with_class(
 
 
 def joint_evidence(
-    logits_of: Callable[[EmbeddedClips, EmbeddedClips], Tensor],
+    logits_of: Callable[[EmbeddedClips, EmbeddedClips, int], Tensor],
     support: EmbeddedClips,
     query: Tensor,
     number: int,
+    n_way: int,
 ) -> Tensor:
     """By how much the log-odds of a class fall when each joint in turn is zero in all clips; the
     logit of a class that is the only one.
@@ -126,10 +127,12 @@ def joint_evidence(
     there, so this compares with the decision that would have been made without the joint.
 
     Args:
-        logits_of: From support and queries to logits ``[Q, N]``, in double precision on the CPU.
+        logits_of: From support, queries and the number of classes to logits ``[Q, N]``, in double
+            precision on the CPU.
         support: The support.
         query: The clip.
         number: Number of the class.
+        n_way: Number of classes.
 
     Shapes:
         - **query:** ``[T, V, C']``
@@ -139,10 +142,10 @@ def joint_evidence(
 
     def log_odds(query: Tensor, embeddings: Tensor) -> Tensor:
         clips = EmbeddedClips(query[None])
-        logits = logits_of(support.with_x(embeddings), clips)[0]
-        if len(logits) == 1:
+        logits = logits_of(support.with_x(embeddings), clips, n_way)[0]
+        if n_way == 1:
             return logits[number]
-        others = torch.arange(len(logits)) != number
+        others = torch.arange(n_way) != number
         return logits[number] - logits[others].logsumexp(dim=0)
 
     without = [log_odds(query * mask, support.x * mask) for mask in keep]

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_fsar.classifier.class_distances import ClassDistances
 from pyg_fsar.classifier.clips import Transform
 from pyg_fsar.classifier.movement import Ladder, MovementProposals, Segment
 from pyg_fsar.classifier.poses import Places, RunningPose, Window, frame_bodies
 from pyg_fsar.classifier.unknown import accepted
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import NearestSearch
 from pyg_fsar.nn import MotionFeatures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
@@ -64,8 +64,7 @@ class Comparison:
         labels: Label of each class.
         embed: Prepares and embeds clips.
         transform: Prepares clips, as ``embed`` does too.
-        scale: Factor between distances and minus logits.
-        search: The support with what of its distances is computed once, if the matcher has that.
+        class_distances: Compares with the support.
         limits: Largest distance at which a whole clip is of each class, if there are such, ``[N]``.
     """
 
@@ -74,16 +73,13 @@ class Comparison:
     labels: Sequence[Any]
     embed: Callable[[Sequence[SkeletonSequence]], EmbeddedClips]
     transform: Transform | None
-    scale: float
-    search: NearestSearch | None
+    class_distances: ClassDistances
     limits: np.ndarray | None
 
     def logits(self, query: EmbeddedClips) -> Tensor:
         """Logits of embedded clips, ``[Q, N]``, in double precision on the CPU."""
         with evaluation_mode(self.model), torch.no_grad():
-            if self.search is not None:
-                return -self.search.distances(query).cpu().double() * self.scale
-            return self.model.match(self.support, query, len(self.labels)).cpu().double()
+            return self.class_distances.logits(self.support, query, len(self.labels))
 
     def thresholds(self) -> tuple[float, np.ndarray]:
         """From where distances count, and how much farther each class is found, ``[N]``.
@@ -110,7 +106,7 @@ class Comparison:
         return zero, (STRICTNESS * (median - zero)).clamp(min=least).numpy()
 
     def _distances(self, query: EmbeddedClips) -> Tensor:
-        return -self.logits(query) / self.scale
+        return -self.logits(query) / self.class_distances.scale
 
 
 class ActionStream:
@@ -324,7 +320,7 @@ class ActionStream:
             parts = [torch.from_numpy(self._embeddings[s].copy()) for s in segments]
             embedded = EmbeddedClips.from_clips(parts).to(self._comparison.support.x.device)
         logits = self._comparison.logits(embedded)
-        distances = -logits.numpy() / self._comparison.scale
+        distances = -logits.numpy() / self._comparison.class_distances.scale
         nearest = accepted(distances, self._comparison.limits)
         for segment, row, far, best in zip(segments, logits, distances, nearest, strict=True):
             if best < 0:
