@@ -34,7 +34,7 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
     if options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
     clips = read_clips(options.clips, options.people)
-    classifier, _ = open_classifier(options, options.unknown)
+    classifier, _ = open_classifier(options)
     queries = mapped(clips, options, layout_of(classifier.transform))
     labels, probabilities = classifier.predict(queries), classifier.predict_proba(queries)
     if options.save is not None:

@@ -40,7 +40,7 @@ def _run(options: Namespace) -> dict[str, Any]:
         raise ValueError(
             f"{options.clip} holds {len(clips)} clips; give one, as {next(iter(clips))}"
         )
-    classifier, examples = open_classifier(options, options.unknown)
+    classifier, examples = open_classifier(options)
     layout = layout_of(classifier.transform)
     if options.example_clips is not None:
         if examples is not None:

@@ -42,12 +42,12 @@ def add_model_argument(parser: ArgumentParser) -> None:
     )
 
 
-def add_unknown_argument(parser: ArgumentParser) -> None:
-    """Add ``--unknown``, a label."""
+def add_unknown_argument(parser: ArgumentParser, effect: str = "") -> None:
+    """Add ``--unknown``, a label, with what else it does."""
     parser.add_argument(
         "--unknown",
         metavar="LABEL",
-        help="name of clips that are near to no class (default: every clip gets a class)",
+        help=f"name of clips that are near to no class{effect} (default: every clip gets a class)",
     )
 
 
@@ -83,25 +83,23 @@ def layout_of(transform: Callable[..., Any] | None) -> Skeleton:
     return Skeleton.get(targets[0] if targets else "body15")
 
 
-def open_classifier(
-    options: Namespace, unknown: str | None = None
-) -> tuple[FewShotClassifier, SkeletonFolder | None]:
+def open_classifier(options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder | None]:
     """The classifier of ``options.examples``, and the clips it was fitted with.
 
     That is a folder of clips, to which a classifier is fitted, or one that ``classify --save``
     made, which has no clips.
 
     Args:
-        options: Parsed arguments.
-        unknown: Label of clips of no class, if wanted.
+        options: Parsed arguments, with those of :func:`~pyg_fsar.cli.folders.add_folder_arguments`,
+            :func:`add_model_argument` and :func:`add_unknown_argument`.
 
     Raises:
         ValueError: If a saved classifier has another label of unknown clips, or would need another
             model; if its files are damaged, or a class has no clip that can be used.
     """
-    folder = options.examples
+    folder, unknown = options.examples, options.unknown
     if not (folder / CLASSIFIER).is_file():
-        return _fitted(folder, options, unknown)
+        return _fitted(folder, options)
     if options.model is not None:
         raise ValueError(f"{folder} is a classifier and has its own model; leave out --model")
     try:
@@ -121,9 +119,7 @@ def open_classifier(
     return classifier, None
 
 
-def _fitted(
-    root: Path, options: Namespace, unknown: str | None
-) -> tuple[FewShotClassifier, SkeletonFolder]:
+def _fitted(root: Path, options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder]:
     model, transform = load_model(options.model)
     examples = open_folder(root, options, layout_of(transform))
     labels = [examples.class_names[int(label)] for label in examples.labels]
@@ -132,5 +128,5 @@ def _fitted(
             f"no clip of class {lost[0]} in {root} can be used ({examples.skipped[0][1]:.200}); "
             "mend it, or take the class out of the folder"
         )
-    classifier = FewShotClassifier(model, transform=transform, unknown=unknown)
+    classifier = FewShotClassifier(model, transform=transform, unknown=options.unknown)
     return classifier.fit(examples, labels), examples

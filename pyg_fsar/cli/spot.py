@@ -8,7 +8,13 @@ from typing import Any
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
-from pyg_fsar.cli.models import EXAMPLES, add_model_argument, layout_of, open_classifier
+from pyg_fsar.cli.models import (
+    EXAMPLES,
+    add_model_argument,
+    add_unknown_argument,
+    layout_of,
+    open_classifier,
+)
 
 __all__ = ["SPOT"]
 
@@ -25,6 +31,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--tolerance", type=float, default=1.0,
         help="how far from the examples an action may be, 1 being as calibrated; less finds less",
     )  # fmt: skip
+    add_unknown_argument(parser, ", which are not reported")
     add_model_argument(parser)
 
 
