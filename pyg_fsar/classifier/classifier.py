@@ -501,8 +501,7 @@ class FewShotClassifier:
         """A clip that it was fitted with, such as the nearest one of an explanation.
 
         Args:
-            number: Its position in what :meth:`fit` was given, as in :attr:`Explanation.support
-                <pyg_fsar.Explanation.support>`.
+            number: Its position in what :meth:`fit` was given, as an explanation's ``support``.
             examples: All these clips. Needed after :meth:`load`, since a saved classifier has the
                 embeddings alone.
 
