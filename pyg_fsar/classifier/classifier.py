@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_fsar.classifier.class_distances import ClassDistances, find_search
 from pyg_fsar.classifier.clips import (
     Clip,
     Clips,
@@ -28,12 +28,18 @@ from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
 from pyg_fsar.classifier.storage import read_folder, write_folder
 from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
-from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
+from pyg_fsar.classifier.unknown import (
+    COPIES,
+    accepted,
+    check_unknown,
+    class_thresholds,
+    named,
+    perturbed,
+)
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.matching import NearestSearch, missing_for_pictures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
-from pyg_fsar.nn.hooks import has_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
@@ -41,8 +47,6 @@ from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
 __all__ = ["FewShotClassifier"]
 
 FALSE_ALARMS = 0.05
-# Examples from which on what depends on them alone is computed once, and lower bounds are used.
-MANY_EXAMPLES = 200
 
 
 class FewShotClassifier:
@@ -250,7 +254,7 @@ class FewShotClassifier:
         rest = rest.with_y(rest.y - (rest.y > number).to(rest.y.dtype))
         copies = self._copy_distances[(support.y != number).cpu().numpy()]
         with evaluation_mode(self._few_shot), torch.no_grad():
-            search = self._searched(rest, len(known) - 1)
+            search = find_search(self._few_shot, rest, len(known) - 1)
             self._keep(np.delete(self.classes_, number), rest, copies, search)
         if self._examples is not None:
             kept = (support.y != number).nonzero().flatten().tolist()
@@ -278,16 +282,26 @@ class FewShotClassifier:
         model = self._few_shot
         if self.unknown is not None:
             _refuse_relative(model, "unknown=")
+        # Of the new examples those that are the only one of their class, and these as prepared.
+        single = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
+        kept: list[SkeletonSequence] = []
+
+        def prepared() -> Iterator[SkeletonSequence]:
+            for number, clip in enumerate(self._prepared(clips, layout, self._preparation)):
+                if single[number]:
+                    kept.append(clip)
+                yield clip
+
         with evaluation_mode(model), torch.no_grad():
-            added = EmbeddedClips.cat(list(self._embed(clips, layout)))
+            added = EmbeddedClips.cat(list(self._embed_prepared(prepared())))
             support = added if before is None else EmbeddedClips.cat([before, added])
             support = support.with_y(torch.from_numpy(y).to(support.x.device))
-            search = self._searched(support, len(classes))
+            search = find_search(model, support, len(classes))
             if search is None:
                 # A matcher that cannot compare these clips says so here, and not when predicting.
                 model.match(support, support[:1])
-            only_one = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
-            added_copies = self._measure_copies(clips, layout, added, only_one)
+            added_copies = np.full(len(added), np.nan)
+            added_copies[single] = self._measure_copies(kept, added[torch.from_numpy(single)])
             self._keep(classes, support, np.concatenate([copies, added_copies]), search)
         if before is None:
             self._examples = clips if hasattr(clips, "__getitem__") else list(clips)
@@ -296,17 +310,17 @@ class FewShotClassifier:
         self.skeleton_ = layout
 
     def _measure_copies(
-        self, clips: Clips, layout: Skeleton, examples: EmbeddedClips, wanted: np.ndarray
+        self, clips: Sequence[SkeletonSequence], examples: EmbeddedClips
     ) -> np.ndarray:
-        """Mean distance of perturbed copies to those examples that are wanted, NaN of others."""
-        distances = np.full(len(clips), np.nan)
-        numbers = torch.arange(len(clips), device=examples.x.device)
-        for number, clip in enumerate(clips):
-            if wanted[number]:
-                (prepared,) = self._prepared([clip], layout, self._preparation)
-                copies = self._few_shot.embed(list(perturbed(prepared))).to(examples.x.device)
-                example = examples[numbers == number].with_y(numbers[:1])
-                distances[number] = self._compare(example, copies, 1).mean()
+        """Mean distance of perturbed copies of prepared clips to the embeddings of these."""
+        own_class, distances = self._class_distances.own_class(), np.zeros(len(clips))
+        size = max(1, self.batch_size // COPIES)
+        for first in range(0, len(clips), size):
+            part = slice(first, first + size)
+            copies = [copy for clip in clips[part] for copy in perturbed(clip)]
+            embedded = self._few_shot.embed(copies).to(examples.x.device)
+            far = own_class.to_clips(embedded, examples[part]).view(-1, COPIES)
+            distances[part] = far.mean(dim=1).numpy()
         return distances
 
     def _keep(
@@ -318,10 +332,11 @@ class FewShotClassifier:
     ) -> None:
         """Take over a support, after all that can fail."""
         if self.unknown is not None:
-            compare = partial(self._compare, search=search)
+            class_distances = ClassDistances(self._few_shot, self.batch_size, search)
             self.thresholds_ = class_thresholds(
-                compare, support, len(classes), copies, self.false_alarms
-            )
+                class_distances.distances, support, len(classes), copies, self.false_alarms,
+                own_class=class_distances.own_class(),
+            )  # fmt: skip
         self._search = search
         self.classes_, self._support, self._copy_distances = classes, support, copies
 
@@ -346,7 +361,7 @@ class FewShotClassifier:
             TypeError: If something is no clip.
             FloatingPointError: If an embedding or a logit is NaN.
         """
-        search = self._usable_search()
+        search = self._class_distances.search
         if search is None:
             numbers = accepted(self.distances(clips), self._thresholds())
         else:
@@ -375,7 +390,7 @@ class FewShotClassifier:
         Shapes:
             - **output:** ``[n, N]``
         """
-        return -self._logits(clips).numpy() / self._logit_scale()
+        return -self._logits(clips).numpy() / self._class_distances.scale
 
     def decision_function(self, clips: Clips) -> np.ndarray:
         """Minus :meth:`distances`, as scikit-learn asks for; errors as for :meth:`predict`.
@@ -408,33 +423,32 @@ class FewShotClassifier:
             label: Explain this label instead of the predicted one.
 
         Raises:
-            ValueError: Before :meth:`fit`, if the label is unknown or the only one, or for a clip
-                that :meth:`fit` refuses.
+            ValueError: Before :meth:`fit`, if the label is unknown, or for a clip that :meth:`fit`
+                refuses.
             TypeError: If it is no clip, or the matcher has no methods ``align`` and ``references``.
         """
-        support, matcher = self._fitted(), self._few_shot.matcher
+        support, class_distances = self._fitted(), self._class_distances
+        matcher = self._few_shot.matcher
         if missing := missing_for_pictures(matcher):
             raise TypeError(
                 f"{missing}, so its decisions cannot be explained; give it one, or use "
                 "pyg_fsar.matching.Matcher"
             )
         labels = self.classes_.tolist()
-        if len(labels) == 1:
-            raise ValueError("there is one class only, so nothing decides; fit two or more")
         if label is not None and label not in labels:
             raise ValueError(f"unknown label {label!r:.80}; known are {labels!s:.200}")
         with evaluation_mode(self._few_shot), torch.no_grad():
             (embedded,) = self._embed([clip], self.skeleton_)
             query = embedded.clip(0)
-            logits = self._match(support, embedded)[0]
-            distances = -logits[None].numpy() / self._logit_scale()
+            logits = class_distances.logits(support, embedded, len(labels))[0]
+            distances = -logits[None].numpy() / class_distances.scale
             found = int(accepted(distances, self._thresholds())[0])
             best = int(logits.argmax()) if found < 0 else found
             number = best if label is None else labels.index(label)
-            search = self._usable_search()
+            search = class_distances.search
             options = None if search is None else search.alignment_options(number)
             aligned = align_with_class(matcher, support, query, number, options)
-            evidence = joint_evidence(self._match, support, query, number)
+            evidence = joint_evidence(class_distances.logits, support, query, number, len(labels))
         return Explanation(
             prediction=self.unknown if found < 0 else labels[best],
             label=labels[number],
@@ -465,7 +479,7 @@ class FewShotClassifier:
             TypeError: As :meth:`explain`.
         """
         why = self.explain(clip, label)
-        example = self._example(why.support, examples)
+        example = self.example(why.support, examples)
         poses = pose_transform(self._preparation)
         shown, near = self._prepared([clip, example], self.skeleton_, poses)
         page = report_page(
@@ -482,6 +496,44 @@ class FewShotClassifier:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="ascii", newline="\n")
         return why
+
+    def example(self, number: int, examples: Clips | None = None) -> Clip:
+        """A clip that it was fitted with, such as the nearest one of an explanation.
+
+        Args:
+            number: Its position in what :meth:`fit` was given, as an explanation's ``support``.
+            examples: All these clips. Needed after :meth:`load`, since a saved classifier has the
+                embeddings alone.
+
+        Raises:
+            ValueError: Before :meth:`fit`, if there is no such example, or if the examples are
+                needed or are not those that it was fitted with.
+        """
+        support = self._fitted()
+        if not 0 <= number < len(support):
+            raise ValueError(
+                f"there are {len(support)} examples, 0 to {len(support) - 1}, got {number}"
+            )
+        clips: Any = self._examples if examples is None else examples
+        if clips is None:
+            raise ValueError(
+                "a classifier that was loaded has no clips of its examples to draw; give those "
+                "that it was fitted with, in their order: examples=clips"
+            )
+        check_clips(clips)
+        if len(clips) == len(support):
+            example = clips[number]
+            with evaluation_mode(self._few_shot), torch.no_grad():
+                (embedded,) = self._embed([example], self.skeleton_)
+            found, fitted = embedded.clip(0), support.clip(number)
+            if found.shape == fitted.shape and torch.allclose(
+                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
+            ):
+                return example
+        raise ValueError(
+            "the examples are not those that the classifier was fitted with, or not in their "
+            "order; give the same clips as to fit: examples=clips"
+        )
 
     def stream(self, skeleton: str | Skeleton | None = None, **options: Any) -> ActionStream:
         """Find actions in frames that arrive one at a time, in constant memory.
@@ -504,11 +556,11 @@ class FewShotClassifier:
             return EmbeddedClips.cat(list(self._embed(clips, self.skeleton_)))
 
         with evaluation_mode(model), torch.no_grad():
-            search = self._usable_search()
-            search = search or self._searched(support, len(self.classes_), least=1)
+            search = self._class_distances.search
+            search = search or find_search(model, support, len(self.classes_), least=1)
         comparison = Comparison(
             model, support, self.classes_.tolist(), embed, self._preparation,
-            self._logit_scale(), search,
+            ClassDistances(model, self.batch_size, search), self._thresholds(),
         )  # fmt: skip
         return ActionStream(comparison, source, **options)
 
@@ -625,37 +677,15 @@ class FewShotClassifier:
         Skeleton.register(classifier.skeleton_)  # clips know theirs by its name
         classifier._support = support.to(classifier._place())
         with torch.no_grad():
-            classifier._search = classifier._searched(classifier._support, len(config["classes"]))
+            classifier._search = find_search(
+                classifier._few_shot, classifier._support, len(config["classes"])
+            )
         return classifier
 
     def _fitted(self) -> EmbeddedClips:
         if self._support is None:
             raise _not_fitted("the classifier has no support yet; call fit(clips, labels) first")
         return self._support
-
-    def _example(self, number: int, examples: Clips | None) -> Clip:
-        """A clip of the support, which must still give the embedding that is there."""
-        support = self._fitted()
-        clips: Any = self._examples if examples is None else examples
-        if clips is None:
-            raise ValueError(
-                "a classifier that was loaded has no clips of its examples to draw; give those "
-                "that it was fitted with: report(clip, path, examples=clips)"
-            )
-        check_clips(clips)
-        if len(clips) == len(support):
-            example = clips[number]
-            with evaluation_mode(self._few_shot), torch.no_grad():
-                (embedded,) = self._embed([example], self.skeleton_)
-            found, fitted = embedded.clip(0), support.clip(number)
-            if found.shape == fitted.shape and torch.allclose(
-                found, fitted, rtol=1e-3, atol=1e-3 * float(fitted.abs().max())
-            ):
-                return example
-        raise ValueError(
-            "the examples are not those that the classifier was fitted with, or not in their "
-            "order; give the same clips as to fit: report(clip, path, examples=clips)"
-        )
 
     @property
     def _few_shot(self) -> FewShotModel:
@@ -674,6 +704,10 @@ class FewShotClassifier:
             model, transform = load_pretrained()
             self._default = model.to(self.device or "cpu"), transform
         return self._default
+
+    @property
+    def _class_distances(self) -> ClassDistances:
+        return ClassDistances(self._few_shot, self.batch_size, self._search)
 
     def _place(self) -> torch.device:
         """Where to compute, which a model without parameters does not know."""
@@ -698,54 +732,15 @@ class FewShotClassifier:
 
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
-        prepared = self._prepared(clips, layout, self._preparation)
+        return self._embed_prepared(self._prepared(clips, layout, self._preparation))
+
+    def _embed_prepared(self, prepared: Iterator[SkeletonSequence]) -> Iterator[EmbeddedClips]:
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
             embedded = self._few_shot.embed(batch).to(place)
             _refuse_nan(embedded.x, "the embedding of clip", first)
             first += len(batch)
             yield embedded
-
-    def _match(self, support: EmbeddedClips, query: EmbeddedClips) -> Tensor:
-        """Logits in double precision on the CPU, ``[Q, N]``."""
-        if (search := self._usable_search()) is not None:
-            return -search.distances(query, support).cpu().double() * self._logit_scale()
-        return self._few_shot.match(support, query, len(self.classes_)).cpu().double()
-
-    def _compare(
-        self,
-        support: EmbeddedClips,
-        query: EmbeddedClips,
-        n_way: int,
-        search: NearestSearch | None = None,
-    ) -> Tensor:
-        """Distances in double precision on the CPU, ``[Q, n_way]``, a batch at a time."""
-        if search is not None and search.support is support:
-            return search.distances(query).cpu().double()
-        parts = [query[n : n + self.batch_size] for n in range(0, len(query), self.batch_size)]
-        logits = [self._few_shot.match(support, part, n_way).cpu().double() for part in parts]
-        return -torch.cat(logits) / self._logit_scale()
-
-    def _searched(
-        self, support: EmbeddedClips, n_way: int, least: int | None = None
-    ) -> NearestSearch | None:
-        """A search of a large support, unless hooks or a subclass need the model to be called."""
-        model = self._few_shot
-        if (
-            len(support) < (MANY_EXAMPLES if least is None else least)
-            or type(model) is not FewShotModel
-            or has_hooks(model.matcher)
-            or not NearestSearch.suits(model.matcher, support)
-        ):
-            return None
-        return NearestSearch(model.matcher, support, n_way)
-
-    def _usable_search(self) -> NearestSearch | None:
-        """The search of the support, unless the matcher got hooks or was replaced since."""
-        search, matcher = self._search, self._few_shot.matcher
-        if search is None or search.matcher is not matcher or has_hooks(matcher):
-            return None
-        return search
 
     def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
         """As :func:`accepted` of all distances, by lower bounds."""
@@ -755,21 +750,16 @@ class FewShotClassifier:
             batches = self._embed(clips, self.skeleton_)
             return torch.cat([search.nearest(batch, limits) for batch in batches]).numpy()
 
-    def _logit_scale(self) -> float:
-        """Factor between distances and logits; that of a matcher without a scale counts as 1."""
-        model = self._few_shot
-        scale = torch.as_tensor(getattr(model.matcher, "logit_scale", 1.0)).item()
-        return scale / model.temperature
-
     def _thresholds(self) -> np.ndarray | None:
         return None if self.unknown is None else self.thresholds_
 
     def _logits(self, clips: Clips) -> Tensor:
-        support = self._fitted()
+        support, class_distances = self._fitted(), self._class_distances
         check_clips(clips)
         with evaluation_mode(self._few_shot), torch.no_grad():
             batches = self._embed(clips, self.skeleton_)
-            logits = torch.cat([self._match(support, batch) for batch in batches])
+            n_way = len(self.classes_)
+            logits = torch.cat([class_distances.logits(support, part, n_way) for part in batches])
         _refuse_nan(logits.masked_fill(logits.isinf(), 0), "a logit of clip", 0)
         return logits
 

@@ -32,7 +32,9 @@ class Explanation:
         alignment: How the clip is aligned with the class: with the mean of its support clips if
             that is what the matcher compares with, else with the nearest one.
         joint_evidence: By how much the log-odds of the class fall if a joint is left out of all
-            embeddings. A joint above 0 speaks for the class, one below 0 against it.
+            embeddings. A joint above 0 speaks for the class, one below 0 against it. A class that
+            is the only one has no log-odds: then it is by how much its logit falls, so that a joint
+            above 0 brings the clip nearer to the class.
         mirrored: Whether the matcher aligned the mirror image of the clip, which is nearer.
         pooled: Whether the clip is aligned with several support clips as one, such as their mean.
 
@@ -112,21 +114,25 @@ def align_with_class(
 
 
 def joint_evidence(
-    logits_of: Callable[[EmbeddedClips, EmbeddedClips], Tensor],
+    logits_of: Callable[[EmbeddedClips, EmbeddedClips, int], Tensor],
     support: EmbeddedClips,
     query: Tensor,
     number: int,
+    n_way: int,
 ) -> Tensor:
-    """By how much the log-odds of a class fall when each joint in turn is zero in all clips.
+    """By how much the log-odds of a class fall when each joint in turn is zero in all clips; the
+    logit of a class that is the only one.
 
     For costs of inner products and distances a joint that is zero on both sides is one that is not
     there, so this compares with the decision that would have been made without the joint.
 
     Args:
-        logits_of: From support and queries to logits ``[Q, N]``, in double precision on the CPU.
-        support: The support, of two classes at least.
+        logits_of: From support, queries and the number of classes to logits ``[Q, N]``, in double
+            precision on the CPU.
+        support: The support.
         query: The clip.
         number: Number of the class.
+        n_way: Number of classes.
 
     Shapes:
         - **query:** ``[T, V, C']``
@@ -136,8 +142,10 @@ def joint_evidence(
 
     def log_odds(query: Tensor, embeddings: Tensor) -> Tensor:
         clips = EmbeddedClips(query[None])
-        logits = logits_of(support.with_x(embeddings), clips)[0]
-        others = torch.arange(len(logits)) != number
+        logits = logits_of(support.with_x(embeddings), clips, n_way)[0]
+        if n_way == 1:
+            return logits[number]
+        others = torch.arange(n_way) != number
         return logits[number] - logits[others].logsumexp(dim=0)
 
     without = [log_odds(query * mask, support.x * mask) for mask in keep]

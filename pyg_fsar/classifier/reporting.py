@@ -77,6 +77,11 @@ def report_page(
         "The query is aligned with all examples of the class as one; the nearest is shown.": (
             why.pooled
         ),
+        "There is no other class, so evidence is of the distance alone: a joint speaks for the "
+        "class if the clip is farther without it.": len(labels) == 1,
+        "Every clip gets this label: there is no other class, and no label for unknown clips.": (
+            len(labels) == 1 and thresholds is None
+        ),
     }
     return alignment_report(
         *clips,

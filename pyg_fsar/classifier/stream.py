@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_fsar.classifier.class_distances import ClassDistances
 from pyg_fsar.classifier.clips import Transform
 from pyg_fsar.classifier.movement import Ladder, MovementProposals, Segment
 from pyg_fsar.classifier.poses import Places, RunningPose, Window, frame_bodies
+from pyg_fsar.classifier.unknown import accepted
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import NearestSearch
 from pyg_fsar.nn import MotionFeatures
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.skeleton import Skeleton
@@ -63,8 +64,8 @@ class Comparison:
         labels: Label of each class.
         embed: Prepares and embeds clips.
         transform: Prepares clips, as ``embed`` does too.
-        scale: Factor between distances and minus logits.
-        search: The support with what of its distances is computed once, if the matcher has that.
+        class_distances: Compares with the support.
+        limits: Largest distance at which a whole clip is of each class, if there are such, ``[N]``.
     """
 
     model: FewShotModel
@@ -72,15 +73,13 @@ class Comparison:
     labels: Sequence[Any]
     embed: Callable[[Sequence[SkeletonSequence]], EmbeddedClips]
     transform: Transform | None
-    scale: float
-    search: NearestSearch | None
+    class_distances: ClassDistances
+    limits: np.ndarray | None
 
     def logits(self, query: EmbeddedClips) -> Tensor:
         """Logits of embedded clips, ``[Q, N]``, in double precision on the CPU."""
         with evaluation_mode(self.model), torch.no_grad():
-            if self.search is not None:
-                return -self.search.distances(query).cpu().double() * self.scale
-            return self.model.match(self.support, query, len(self.labels)).cpu().double()
+            return self.class_distances.logits(self.support, query, len(self.labels))
 
     def thresholds(self) -> tuple[float, np.ndarray]:
         """From where distances count, and how much farther each class is found, ``[N]``.
@@ -107,7 +106,7 @@ class Comparison:
         return zero, (STRICTNESS * (median - zero)).clamp(min=least).numpy()
 
     def _distances(self, query: EmbeddedClips) -> Tensor:
-        return -self.logits(query) / self.scale
+        return -self.logits(query) / self.class_distances.scale
 
 
 class ActionStream:
@@ -122,7 +121,8 @@ class ActionStream:
        with :class:`~pyg_fsar.nn.MotionFeatures`, poses. For other encoders segments of fixed
        lengths are proposed (:class:`Ladder`).
     2. Proposed segments are classified as whole clips. One counts if its distance to a class is
-       below the class's threshold, see :meth:`Comparison.thresholds`.
+       below the class's threshold, see :meth:`Comparison.thresholds`, and if it is no unknown one
+       where the classifier was made with ``unknown``.
     3. Of segments that overlap the one with the smallest distance, in units of its threshold, is
        reported, once for a time of half of its length no better one has come.
 
@@ -131,10 +131,11 @@ class ActionStream:
         source: Layout of the frames.
         longest: The largest number of frames of an action.
         people: The most bodies that are looked at, which are compared as those of one clip.
-        tolerance: Factor of all thresholds.
+        tolerance: Factor of the thresholds of streams, not of those for unknown clips.
 
     Attributes:
-        thresholds: The largest distance to each class at which it is found, ``[N]``.
+        thresholds: The largest distance to each class at which it is found, ``[N]``: the smaller
+            one of both kinds.
 
     Raises:
         TypeError: If ``longest`` or ``people`` is no whole number.
@@ -171,6 +172,8 @@ class ActionStream:
         self._zero, reach = comparison.thresholds()
         self._reach = tolerance * reach
         self.thresholds = self._zero + self._reach
+        if comparison.limits is not None:
+            self.thresholds = np.minimum(self.thresholds, comparison.limits)
         self._places = Places(people, MOST_ABSENT, source.dims)
         self._frames = Window(longest)
         self._embeddings = Window(longest) if _is_framewise(comparison, source) else None
@@ -317,9 +320,11 @@ class ActionStream:
             parts = [torch.from_numpy(self._embeddings[s].copy()) for s in segments]
             embedded = EmbeddedClips.from_clips(parts).to(self._comparison.support.x.device)
         logits = self._comparison.logits(embedded)
-        distances = -logits.numpy() / self._comparison.scale
-        for segment, row, far in zip(segments, logits, distances, strict=True):
-            best = int(row.argmax())
+        distances = -logits.numpy() / self._comparison.class_distances.scale
+        nearest = accepted(distances, self._comparison.limits)
+        for segment, row, far, best in zip(segments, logits, distances, nearest, strict=True):
+            if best < 0:
+                continue
             # Of Python's numbers, since the quotient may be infinite.
             share = (float(far[best]) - self._zero) / float(self._reach[best])
             if share < 1:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch_geometric.transforms import Compose
 
+from pyg_fsar.classifier.own_class import Compare, OwnClass
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.transforms import RandomJitter, RandomRotate, RandomTemporalCrop, ResampleFrames
 
-__all__ = ["Compare", "accepted", "check_unknown", "class_thresholds", "named", "perturbed"]
-
-#: From support, queries and the number of classes to distances ``[Q, N]``.
-Compare = Callable[[EmbeddedClips, EmbeddedClips, int], Tensor]
+__all__ = ["COPIES", "accepted", "check_unknown", "class_thresholds", "named", "perturbed"]
 
 # Constants of the calibration, all of natural logarithms of distances. A prior for the standard
 # deviation of the distances of unknown clips, which counts as much as some classes do. The spread
@@ -98,8 +95,10 @@ def perturbed(clip: SkeletonSequence) -> Iterator[SkeletonSequence]:
     ])  # fmt: skip
     for seed in range(COPIES):
         with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            yield change(clip)
+            # torch.manual_seed takes much longer, for devices that are not used here.
+            torch.default_generator.manual_seed(seed)
+            copy = change(clip)
+        yield copy
 
 
 def class_thresholds(
@@ -109,6 +108,7 @@ def class_thresholds(
     copies: np.ndarray,
     false_alarms: float,
     spread: float = SPREAD,
+    own_class: OwnClass | None = None,
 ) -> np.ndarray:
     r"""Thresholds below which a clip is taken for one of a class, ``[N]``.
 
@@ -134,18 +134,20 @@ def class_thresholds(
             of its class.
         false_alarms: Fraction of unknown clips that may be taken for one of the classes.
         spread: Prior for the standard deviation.
+        own_class: Compares examples with their own class; by ``compare`` if not given.
 
     Shapes:
         - **copies:** ``[S]``
     """
     assert support.y is not None
     y = support.y.cpu().numpy()
-    itself, left_out = np.zeros(len(y)), np.full(len(y), np.nan)
-    for number in range(n_way):
-        rows = np.flatnonzero(y == number)
-        itself[rows], left_out[rows] = _leave_one_out(compare, support[torch.from_numpy(rows)])
-    zero = min(0.0, float(itself.min()))
+    own_class = own_class or OwnClass(compare)
+    zero = min(0.0, float(own_class.to_clips(support, support).min()))
     single = np.bincount(y, minlength=n_way) == 1
+    left_out = np.full(len(y), np.nan)
+    for number in np.flatnonzero(~single):
+        rows = np.flatnonzero(y == number)
+        left_out[rows] = own_class.leave_one_out(support[torch.from_numpy(rows)]).numpy()
     strangers = _strangers(y)
     others = compare(support, support[torch.from_numpy(strangers)].with_y(None), n_way).numpy()
     log_own = _logarithms(np.where(single[y], copies, left_out) - zero)
@@ -169,21 +171,6 @@ def class_thresholds(
     margin = _student_quantile(1 - false_alarms, weight) * math.sqrt(1 + 1 / classes) * deviation
     thresholds = np.exp(smallest.mean() - margin + scale)
     return zero + np.where(single, np.maximum(thresholds, np.exp(own)), thresholds)
-
-
-def _leave_one_out(compare: Compare, shots: EmbeddedClips) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of each example of a class to itself, and to the class of all others (NaN if it is
-    the only one).
-    """
-    itself, left_out = np.zeros(len(shots)), np.full(len(shots), np.nan)
-    numbers = torch.arange(len(shots), device=shots.x.device)
-    for turn in range(len(shots)):
-        query, rest = shots[numbers == turn], shots[numbers != turn]
-        itself[turn] = float(compare(query.with_y(numbers[:1]), query.with_y(None), 1))
-        if len(rest):
-            one_class = rest.with_y(torch.zeros_like(numbers[1:]))
-            left_out[turn] = float(compare(one_class, query.with_y(None), 1))
-    return itself, left_out
 
 
 def _logarithms(distances: np.ndarray) -> np.ndarray:

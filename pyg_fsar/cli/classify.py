@@ -9,28 +9,23 @@ from typing import Any
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
 from pyg_fsar.cli.models import (
+    EXAMPLES,
     add_model_argument,
-    fitted_classifier,
+    add_unknown_argument,
     layout_of,
-    saved_classifier,
+    open_classifier,
 )
 
 __all__ = ["CLASSIFY"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_folder_arguments(
-        parser, "examples", "folder with one subfolder per class, or one of --save"
-    )
+    add_folder_arguments(parser, "examples", EXAMPLES)
     parser.add_argument(
         "clips", type=Path, nargs="+", help="files, folders of frames, or folders of clips to name"
     )
     parser.add_argument("--top", type=int, default=3, help="classes to list for each clip")
-    parser.add_argument(
-        "--unknown",
-        metavar="LABEL",
-        help="name of clips that are near to no class (default: every clip gets a class)",
-    )
+    add_unknown_argument(parser)
     parser.add_argument("--save", type=Path, help="folder to save the fitted classifier in")
     add_model_argument(parser)
 
@@ -39,16 +34,8 @@ def _run(options: Namespace) -> list[dict[str, Any]]:
     if options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
     clips = read_clips(options.clips, options.people)
-    classifier = saved_classifier(options.examples, options)
-    if classifier is None:
-        classifier, _ = fitted_classifier(options.examples, options, unknown=options.unknown)
-    elif options.unknown is not None and options.unknown != classifier.unknown:
-        raise ValueError(
-            f"{options.examples} was saved with the unknown label {classifier.unknown!r}; leave "
-            "out --unknown, or give the folder of the examples"
-        )
-    layout = layout_of(classifier.transform)
-    queries = mapped(clips, options, layout)
+    classifier, _ = open_classifier(options)
+    queries = mapped(clips, options, layout_of(classifier.transform))
     labels, probabilities = classifier.predict(queries), classifier.predict_proba(queries)
     if options.save is not None:
         classifier.save(options.save)

@@ -49,6 +49,7 @@ IN_SHELL = {
     r"\bunknown='ignore'": "--ignore-unknown",
     r"\bnum_blocks\b": "--blocks",
     r"\b(longest|people|tolerance) must\b": r"--\1 must",
+    r"\bexamples=clips\b": "--example-clips FOLDER",
     r"\bn_way\b": "--n-way",
     r"\bk_shot\b": "--k-shot",
     r"\bn_query\b": "--n-query",

@@ -19,15 +19,18 @@ from pyg_fsar.weights import PRETRAINED, load_pretrained
 
 __all__ = [
     "CLASSIFIER",
+    "EXAMPLES",
     "add_model_argument",
-    "fitted_classifier",
+    "add_unknown_argument",
     "layout_of",
     "load_model",
-    "saved_classifier",
+    "open_classifier",
 ]
 
 # What tells a folder of FewShotClassifier.save.
 CLASSIFIER = "classifier.json"
+#: Help for what :func:`open_classifier` opens.
+EXAMPLES = "folder with one subfolder per class, or one that classify --save made"
 
 
 def add_model_argument(parser: ArgumentParser) -> None:
@@ -35,6 +38,15 @@ def add_model_argument(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         help=f"{', '.join(PRETRAINED)}, or a folder that `pyg-fsar train` made (default: body15)",
+    )
+
+
+def add_unknown_argument(parser: ArgumentParser, effect: str = "") -> None:
+    """Add ``--unknown``, a label, with what else it does."""
+    parser.add_argument(
+        "--unknown",
+        metavar="LABEL",
+        help=f"name of clips that are near to no class{effect} (default: every clip gets a class)",
     )
 
 
@@ -60,10 +72,43 @@ def layout_of(transform: Callable[..., Any] | None) -> Skeleton:
     return Skeleton.get(targets[0] if targets else "body15")
 
 
-def fitted_classifier(
-    root: Path, options: Namespace, unknown: str | None = None
-) -> tuple[FewShotClassifier, SkeletonFolder]:
-    """A classifier that knows the classes of a folder, and the clips there."""
+def open_classifier(options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder | None]:
+    """The classifier of ``options.examples``, and the clips it was fitted with.
+
+    That is a folder of clips, to which a classifier is fitted, or one that ``classify --save``
+    made, which has no clips.
+
+    Args:
+        options: Parsed arguments, with those of :func:`~pyg_fsar.cli.folders.add_folder_arguments`,
+            :func:`add_model_argument` and :func:`add_unknown_argument`.
+
+    Raises:
+        ValueError: If a saved classifier has another label of unknown clips, or would need another
+            model; if its files are damaged, or a class has no clip that can be used.
+    """
+    folder, unknown = options.examples, options.unknown
+    if not (folder / CLASSIFIER).is_file():
+        return _fitted(folder, options)
+    if options.model is not None:
+        raise ValueError(f"{folder} is a classifier and has its own model; leave out --model")
+    try:
+        classifier = FewShotClassifier.load(folder)
+    except RuntimeError as error:  # weights that do not fit
+        raise ValueError(str(error)) from error
+    if unknown is not None and unknown != classifier.unknown:
+        saved = (
+            "no unknown label"
+            if classifier.unknown is None
+            else (f"the unknown label {classifier.unknown!r}")
+        )
+        raise ValueError(
+            f"{folder} was saved with {saved}; leave out --unknown, or give the folder of the "
+            "examples"
+        )
+    return classifier, None
+
+
+def _fitted(root: Path, options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder]:
     model, transform = load_model(options.model)
     examples = open_folder(root, options, layout_of(transform))
     labels = [examples.class_names[int(label)] for label in examples.labels]
@@ -72,17 +117,5 @@ def fitted_classifier(
             f"no clip of class {lost[0]} in {root} can be used ({examples.skipped[0][1]:.200}); "
             "mend it, or take the class out of the folder"
         )
-    classifier = FewShotClassifier(model, transform=transform, unknown=unknown)
+    classifier = FewShotClassifier(model, transform=transform, unknown=options.unknown)
     return classifier.fit(examples, labels), examples
-
-
-def saved_classifier(folder: Path, options: Namespace) -> FewShotClassifier | None:
-    """The classifier of a folder that ``classify --save`` made, if it is one."""
-    if not (folder / CLASSIFIER).is_file():
-        return None
-    if options.model is not None:
-        raise ValueError(f"{folder} is a classifier and has its own model; leave out --model")
-    try:
-        return FewShotClassifier.load(folder)
-    except RuntimeError as error:  # weights that do not fit
-        raise ValueError(str(error)) from error

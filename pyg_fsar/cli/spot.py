@@ -9,19 +9,18 @@ from typing import Any
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, mapped, read_clips
 from pyg_fsar.cli.models import (
+    EXAMPLES,
     add_model_argument,
-    fitted_classifier,
+    add_unknown_argument,
     layout_of,
-    saved_classifier,
+    open_classifier,
 )
 
 __all__ = ["SPOT"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_folder_arguments(
-        parser, "examples", "folder with one subfolder per class, or one that classify --save made"
-    )
+    add_folder_arguments(parser, "examples", EXAMPLES)
     parser.add_argument(
         "recordings", type=Path, nargs="+", help="files, folders of frames, or folders of clips"
     )
@@ -32,14 +31,13 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--tolerance", type=float, default=1.0,
         help="how far from the examples an action may be, 1 being as calibrated; less finds less",
     )  # fmt: skip
+    add_unknown_argument(parser, ", which are not reported")
     add_model_argument(parser)
 
 
 def _run(options: Namespace) -> list[dict[str, Any]]:
     recordings = read_clips(options.recordings, options.people)
-    classifier = saved_classifier(options.examples, options)
-    if classifier is None:
-        classifier, _ = fitted_classifier(options.examples, options)
+    classifier, _ = open_classifier(options)
     clips = mapped(recordings, options, layout_of(classifier.transform))
     rows = []
     for path, clip in zip(recordings, clips, strict=True):

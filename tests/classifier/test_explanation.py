@@ -134,6 +134,29 @@ def test_takes_arrays(fitted, queries):
     np.testing.assert_array_equal(why.probabilities, fitted.explain(queries[1]).probabilities)
 
 
+@pytest.mark.parametrize("unknown", [None, "other"])
+def test_one_class(baseline, unknown):
+    """There is no runner-up: a joint speaks for the class if the clip is farther without it."""
+    torch.manual_seed(0)
+    model = baseline("dtw", cost="euclidean", shots="nearest")
+    classifier = FewShotClassifier(model, unknown=unknown)
+    clips = [gesture(1.0, noise=0.01) for _ in range(3)]
+    classifier.fit(clips, ["raise"] * 3)
+    near, far = classifier.explain(clips[1]), classifier.explain(gesture(4.0))
+    assert (near.prediction, near.label, near.support) == ("raise", "raise", 1)
+    assert near.probabilities.tolist() == far.probabilities.tolist() == [1]
+    assert (far.prediction, far.label) == (unknown or "raise", "raise")
+    assert np.isfinite(near.joint_evidence).all()
+    # Without the hand, which alone is elsewhere, the clip would be the nearest.
+    assert far.joint_evidence.argmin() == HAND and far.joint_evidence[HAND] < -0.1
+    distance = classifier.distances([gesture(4.0)])[0, 0]
+    without = [c.with_bodies(c.bodies.clone()) for c in [gesture(4.0), *clips]]
+    for clip in without:
+        clip.x[:, HAND] = 0
+    cut = FewShotClassifier(model).fit(without[1:], ["raise"] * 3).distances(without[:1])[0, 0]
+    assert far.joint_evidence[HAND] == pytest.approx((cut - distance) * model.matcher.scale)
+
+
 def test_refuses_labels_it_cannot_explain(fitted, clips, queries):
     with pytest.raises(ValueError, match=r"unknown label 'jump'; known are .*'bow'"):
         fitted.explain(queries[0], label="jump")
@@ -141,7 +164,3 @@ def test_refuses_labels_it_cannot_explain(fitted, clips, queries):
     with pytest.raises(ValueError, match="unknown label") as error:
         fitted.explain(queries[0], label="z" * 300)
     assert len(str(error.value)) < 500
-    fitted.fit(clips, ["all"] * 6)
-    assert fitted.predict(queries).tolist() == ["all"] * 5
-    with pytest.raises(ValueError, match="one class only"):
-        fitted.explain(queries[0])

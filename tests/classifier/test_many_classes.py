@@ -12,7 +12,7 @@ from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.matching import MotionMatcher, NearestSearch
 from pyg_fsar.nn import MotionFeatures
 
-FROM = "pyg_fsar.classifier.classifier.MANY_EXAMPLES"
+FROM = "pyg_fsar.classifier.class_distances.MANY_EXAMPLES"
 
 
 @pytest.fixture

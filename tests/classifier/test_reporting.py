@@ -81,6 +81,9 @@ def test_examples_are_needed_after_loading(fitted, clips, queries, tmp_path):
     path = tmp_path / "after.html"
     with pytest.raises(ValueError, match=r"has no clips .*; give those .* examples=clips"):
         loaded.report(queries[0], path)
+    with pytest.raises(ValueError, match=r"there are 6 examples, 0 to 5, got 6"):
+        loaded.example(6, clips)
+    assert loaded.example(why.support, clips) is fitted.example(why.support) is clips[why.support]
     for others in (clips[:-1], clips[::-1], queries):
         with pytest.raises(ValueError, match="not those that the classifier was fitted with"):
             loaded.report(queries[0], path, label=why.label, examples=others)
@@ -132,6 +135,17 @@ def test_it_says_when_examples_are_compared_as_one(
         [True] if pooled else []
     )
     assert not classifier.explain(clips[0], label="kick").pooled  # one example
+
+
+@pytest.mark.parametrize("unknown", [None, "other"])
+def test_it_says_that_there_is_one_class(baseline, clips, queries, unknown, tmp_path):
+    classifier = FewShotClassifier(baseline(), unknown=unknown).fit(clips, ["wave"] * 6)
+    classifier.report(queries[0], tmp_path / "why.html")
+    data = data_of(tmp_path / "why.html")
+    assert (data["label"], data["prediction"]) == ("wave", unknown or "wave")
+    assert "no other class, so evidence is of the distance" in data["notes"][-1 if unknown else -2]
+    assert any("Every clip gets this label" in note for note in data["notes"]) == (not unknown)
+    assert (data["classes"][0]["threshold"] is None) == (not unknown)
 
 
 def test_it_says_when_the_mirror_image_is_aligned(tmp_path):

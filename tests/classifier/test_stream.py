@@ -293,6 +293,32 @@ def test_tolerance(classifier):
     assert len(strict) <= len(classifier.spot(RECORDING))
 
 
+@pytest.mark.parametrize("framewise", [False, True])
+def test_an_action_that_is_unknown_as_a_clip_is_not_reported(framewise):
+    """Nor with any tolerance, which is a factor of the other thresholds only."""
+
+    def fitted(**options):
+        if framewise:
+            model = FewShotModel(torch.nn.Identity(), build_matcher("dtw", shots="nearest"))
+            options |= {"model": model, "transform": CenterOnJoint(mode="frame")}
+        return FewShotClassifier(skeleton="body15", **options).fit(*examples())
+
+    right, left = (LAYOUT.joints.index(f"{side}_wrist") for side in ("right", "left"))
+    strange = act("wave", 44)  # with both hands
+    strange[:, left] += strange[:, right] - REST[right]
+    strange = scene(still(30), strange, still(40))
+    assert fitted().spot(strange, tolerance=3)
+    careful = fitted(unknown="other")
+    assert careful.spot(strange, tolerance=3) == []
+    found = careful.spot(RECORDING)
+    assert_found(found)
+    for action in found:
+        assert careful.predict([RECORDING[action.start : action.end + 1]]) == [action.label]
+    thresholds = careful.stream(tolerance=100).thresholds
+    np.testing.assert_array_equal(thresholds, careful.thresholds_)
+    assert (careful.stream(tolerance=1e-3).thresholds < careful.thresholds_).all()
+
+
 def test_nobody_at_first():
     """Also where embeddings of frames are aligned, of which there is none yet."""
     model = FewShotModel(torch.nn.Identity(), build_matcher("dtw", cost="euclidean"))

@@ -115,6 +115,9 @@ def test_unknown_label(shell: Shell, refused: Callable[..., str], tmp_path: Path
     assert shell("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "other") == rows
     message = refused("classify", tmp_path / "saved", tmp_path / "new", "--unknown", "none")
     assert "saved with the unknown label 'other'" in message
+    shell("classify", examples, tmp_path / "new", "--save", tmp_path / "any")
+    message = refused("classify", tmp_path / "any", tmp_path / "new", "--unknown", "none")
+    assert "saved with no unknown label; leave out --unknown" in message
     message = refused("classify", examples, tmp_path / "new", "--unknown", "kick")
     assert "'kick' is the label of unknown clips" in message
 
@@ -137,3 +140,39 @@ def test_explanation(shell: Shell, tmp_path: Path) -> None:
     other = shell("explain", examples, path, "--label", "bow")
     assert (other["label"], other["prediction"]) == ("bow", "kick")
     assert other["nearest_example"].startswith("bow/")
+
+
+@pytest.mark.slow
+def test_explanation_of_an_unknown_clip_by_a_saved_classifier(
+    shell: Shell, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ["bow", "kick"], clips=3)
+    path = write_sample_clip(tmp_path / "wave.bvh", "bvh", "wave", take=7)
+    found = shell("explain", examples, path, "--unknown", "other")
+    assert found["prediction"] == "other" and found["label"] in ("bow", "kick")
+    assert found["distance"] > found["threshold"] > 0
+    saved = tmp_path / "saved"
+    shell("classify", examples, path, "--unknown", "other", "--save", saved)
+    without = shell("explain", saved, path)
+    assert without == found | {"nearest_example": None}
+    page = tmp_path / "why.html"
+    for drawing in ("--html", "--picture"):
+        message = refused("explain", saved, path, drawing, page)
+        assert "no clips of its examples" in message and "--example-clips FOLDER" in message
+    given = ("--example-clips", examples)
+    assert shell("explain", saved, path, *given, "--html", page) == found
+    assert found["nearest_example"] in page.read_text()
+    others = write_sample_folder(tmp_path / "others", "bvh", ["hop", "wave"], clips=3)
+    message = refused("explain", saved, path, "--example-clips", others)
+    assert "not those that the classifier was fitted with" in message
+    assert "leave out --example-clips" in refused("explain", examples, path, *given)
+    assert "leave out --unknown" in refused("explain", saved, path, "--unknown", "none")
+    assert "leave out --model" in refused("explain", saved, path, "--model", "body15")
+
+
+def test_explanation_by_one_class(shell: Shell, tmp_path: Path) -> None:
+    examples = write_sample_folder(tmp_path / "examples", "bvh", ["kick"], clips=2)
+    path = write_sample_clip(tmp_path / "new.bvh", "bvh", "kick", take=7)
+    found = shell("explain", examples, path, "--html", tmp_path / "why.html")
+    assert found["label"] == "kick" and found["probabilities"] == {"kick": 1}
+    assert "There is no other class" in (tmp_path / "why.html").read_text()

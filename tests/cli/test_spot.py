@@ -52,6 +52,18 @@ def test_actions_of_recordings(
     assert shell("spot", tmp_path / "saved", recording) == rows
 
 
+def test_unknown_actions_are_not_reported(
+    shell: Callable[..., Any], recording: Path, tmp_path: Path
+) -> None:
+    known = write_sample_folder(tmp_path / "known", "trc", ["jump", "kick"], clips=2)
+    line = ("spot", known, recording, "--tolerance", 4)
+    assert [row["label"] for row in shell(*line)] == ["kick", "jump"]  # which is a wave
+    rows = shell(*line, "--unknown", "other")
+    assert [row["label"] for row in rows] == ["kick"]
+    shell("classify", known, recording, "--unknown", "other", "--save", tmp_path / "saved")
+    assert shell("spot", tmp_path / "saved", *line[2:]) == rows
+
+
 def test_nothing_found(
     examples: Path, recording: Path, capsys: pytest.CaptureFixture[str], shell: Callable[..., Any]
 ) -> None:
