@@ -82,7 +82,10 @@ MISTAKES = [
     ("evaluate my_clips", "has 4 classes, but 5-way episodes need 5; give a smaller --n-way"),
     ("evaluate my_clips --n-way 2", "class bow has 2 clips, but 1 examples + 5 queries"),
     ("evaluate my_clips --n-way 2 --n-query 1 --episodes 0", "--episodes must be at least 1"),
-    ("evaluate my_clips --n-way 2 --model mine", "there is no model 'mine'; give body15, or"),
+    (
+        "evaluate my_clips --n-way 2 --model mine",
+        "there is no model 'mine'; give body15, body15-untrained, or",
+    ),
     ("evaluate my_clips --n-way 2 --model empty", "it has no preparation.json; give one"),
     ("classify my_clips missing.bvh", "there is no file or folder missing.bvh"),
     ("classify my_clips my.txt", "no clip is among the files given"),
