@@ -31,9 +31,9 @@ from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
 from pyg_fsar.classifier.unknown import accepted, check_unknown, class_thresholds, named, perturbed
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import NearestSearch, missing_for_pictures
+from pyg_fsar.matching import NearestSearch, missing_for_pictures, refuse_relative
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
-from pyg_fsar.nn.hooks import has_hooks
+from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
@@ -277,7 +277,7 @@ class FewShotClassifier:
             )
         model = self._few_shot
         if self.unknown is not None:
-            _refuse_relative(model, "unknown=")
+            refuse_relative(model.matcher, "unknown=")
         with evaluation_mode(model), torch.no_grad():
             added = EmbeddedClips.cat(list(self._embed(clips, layout)))
             support = added if before is None else EmbeddedClips.cat([before, added])
@@ -496,7 +496,7 @@ class FewShotClassifier:
             TypeError: If an option is unknown or no whole number where it must be one.
         """
         support, model = self._fitted(), self._few_shot
-        _refuse_relative(model, "finding actions")
+        refuse_relative(model.matcher, "finding actions")
         arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
         source = arrays if skeleton is None else Skeleton.get(skeleton)
 
@@ -698,6 +698,7 @@ class FewShotClassifier:
 
     def _embed(self, clips: Iterable[Clip], layout: Skeleton) -> Iterator[EmbeddedClips]:
         """Embedded clips, one batch after the other."""
+        warn_of_uncalled_hooks(self._few_shot, "FewShotClassifier")
         prepared = self._prepared(clips, layout, self._preparation)
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
@@ -729,12 +730,11 @@ class FewShotClassifier:
     def _searched(
         self, support: EmbeddedClips, n_way: int, least: int | None = None
     ) -> NearestSearch | None:
-        """A search of a large support, unless hooks or a subclass need the model to be called."""
+        """A search of a large support, unless a subclass needs the model to be called."""
         model = self._few_shot
         if (
             len(support) < (MANY_EXAMPLES if least is None else least)
             or type(model) is not FewShotModel
-            or has_hooks(model.matcher)
             or not NearestSearch.suits(model.matcher, support)
         ):
             return None
@@ -742,10 +742,8 @@ class FewShotClassifier:
 
     def _usable_search(self) -> NearestSearch | None:
         """The search of the support, unless the matcher got hooks or was replaced since."""
-        search, matcher = self._search, self._few_shot.matcher
-        if search is None or search.matcher is not matcher or has_hooks(matcher):
-            return None
-        return search
+        search = self._search
+        return search if search is not None and search.serves(self._few_shot.matcher) else None
 
     def _nearest(self, clips: Clips, search: NearestSearch) -> np.ndarray:
         """As :func:`accepted` of all distances, by lower bounds."""
@@ -782,17 +780,6 @@ def _refuse_nan(values: Tensor, what: str, first: int) -> None:
             f"{what} {first + int(broken[0])} is NaN or infinite; look for a weight of the model "
             "that is NaN, or extreme values in the clip"
         )
-
-
-def _refuse_relative(model: FewShotModel, purpose: str) -> None:
-    """Refuse distances that have no meaning of their own, where they are compared with limits."""
-    for part in model.matcher.modules():
-        if getattr(part, "relative", False):
-            raise ValueError(
-                f"{purpose} needs distances that tell how far a clip is, but those of "
-                f"{type(part).__name__} only rank the classes; use another matcher, such as "
-                "soft_dtw"
-            )
 
 
 def _not_fitted(message: str) -> ValueError:

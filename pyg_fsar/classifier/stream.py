@@ -78,7 +78,7 @@ class Comparison:
     def logits(self, query: EmbeddedClips) -> Tensor:
         """Logits of embedded clips, ``[Q, N]``, in double precision on the CPU."""
         with evaluation_mode(self.model), torch.no_grad():
-            if self.search is not None:
+            if self.search is not None and self.search.serves(self.model.matcher):
                 return -self.search.distances(query).cpu().double() * self.scale
             return self.model.match(self.support, query, len(self.labels)).cpu().double()
 

@@ -13,7 +13,13 @@ from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.options import check_flag
 from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["DistanceMatcher", "match", "matcher_penalty", "missing_for_pictures"]
+__all__ = [
+    "DistanceMatcher",
+    "match",
+    "matcher_penalty",
+    "missing_for_pictures",
+    "refuse_relative",
+]
 
 
 class DistanceMatcher(PretrainedModule):
@@ -217,6 +223,25 @@ def missing_for_pictures(matcher: nn.Module) -> str:
             if not hasattr(part, name):
                 return f"{type(part).__name__} has no method {name}"
     return ""
+
+
+def refuse_relative(matcher: nn.Module, purpose: str) -> None:
+    """Refuse distances that have no meaning of their own, where they are compared with limits.
+
+    Args:
+        matcher: The matcher.
+        purpose: What compares them.
+
+    Raises:
+        ValueError: If the matcher, or one within it, says by ``relative`` that it only ranks.
+    """
+    for part in matcher.modules():
+        if getattr(part, "relative", False):
+            raise ValueError(
+                f"{purpose} needs distances that tell how far a clip is, but those of "
+                f"{type(part).__name__} only rank the classes; use another matcher, such as "
+                "soft_dtw"
+            )
 
 
 def _takes(matcher: nn.Module, name: str) -> bool:

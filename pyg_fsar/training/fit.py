@@ -25,6 +25,7 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.metrics import accuracy
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
 from pyg_fsar.training.clip_losses import PretrainingModel, clip_vectors
 from pyg_fsar.training.evaluation import evaluate
@@ -167,6 +168,7 @@ def _with_clip_head(
     model: FewShotModel, train_data: Any, options: TrainingOptions
 ) -> PretrainingModel:
     """The model with a head for the losses of clips, the same on all ranks."""
+    warn_of_uncalled_hooks(model, "training with classification or contrast")
     with torch.random.fork_rng(devices=[]), evaluation_mode(model), torch.no_grad():
         torch.manual_seed(options.seed)
         embedded = model.embed(gather_clips(train_data, [0]))

@@ -95,7 +95,7 @@ class MotionEncoder(SkeletonEncoder):
 
     def encode(self, x: Tensor) -> Tensor:
         """Features and learned channels of bodies; see the class."""
-        features = self.features.encode(x)
+        features = self.features(x)
         image = mirror_vectors(features, self.skeleton)
         own, other = self._network(torch.cat([features, image])).chunk(2)
         learned = (own + mirror_vectors(other, self.skeleton)) / 2
