@@ -202,9 +202,23 @@ def matcher_penalty(
 
     Shapes:
         - **output:** ``[]``
+
+    Raises:
+        ValueError: If a part with weights to train says by ``needs_penalty`` that it needs the
+            method, and there is none.
     """
     penalty: Any = getattr(matcher, "pair_penalty", None)
-    return query.x.new_zeros(()) if penalty is None else penalty(support, query, n_way)
+    if penalty is not None:
+        return penalty(support, query, n_way)
+    for part in () if torch.compiler.is_compiling() else matcher.modules():
+        trained = any(weight.requires_grad for weight in part.parameters())
+        if trained and getattr(part, "needs_penalty", False):
+            raise ValueError(
+                f"{type(part).__name__} cannot be trained in {type(matcher).__name__}, which has "
+                "not the penalty that it needs; use build_matcher('udtw'), write a matcher with "
+                "pair_penalty, or freeze the cost by cost.requires_grad_(False)"
+            )
+    return query.x.new_zeros(())
 
 
 def _clips(role: str, x: Tensor, lengths: Tensor | None, y: Tensor | None = None) -> EmbeddedClips:
