@@ -70,6 +70,7 @@ def test_earlier_run_is_kept(workplace: Path, refused: Callable[..., str]) -> No
     assert Path("runs/mine/last.ckpt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resumes_from_what_it_was_started_with(
     workplace: Path, shell: Shell, refused: Callable[..., str]
 ) -> None:
