@@ -40,6 +40,10 @@ class EpisodeOutput(NamedTuple):
 class FewShotModel(PretrainedModule):
     r"""Names the queries of an episode: encode every body, average bodies, match clips.
 
+    Evaluation and the classifier encode and match apart from each other, by :meth:`embed` and
+    :meth:`match`. They call the encoder and the matcher with their hooks, but not the model itself,
+    and warn of hooks that it has.
+
     Args:
         encoder: Any encoder, ``[M, T, V, C] -> [M, T', V, C']``. :class:`torch.nn.Identity` makes
             an untrained baseline that matches the joints themselves.

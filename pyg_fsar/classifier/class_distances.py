@@ -41,16 +41,20 @@ class ClassDistances:
     Args:
         model: The model.
         batch_size: Clips that are compared at once.
-        search: A search of the support. It has no part where the matcher got hooks, or was
-            replaced, since the search was made.
+        search: A search of the support. It has no part where the matcher got hooks, or it or a part
+            of it was replaced, since the search was made.
     """
 
     def __init__(
         self, model: FewShotModel, batch_size: int, search: NearestSearch | None = None
     ) -> None:
-        self.model, self.batch_size, self.search = model, batch_size, search
-        if search is not None and (search.matcher is not model.matcher or has_hooks(model.matcher)):
-            self.search = None
+        self.model, self.batch_size, self._search = model, batch_size, search
+
+    @property
+    def search(self) -> NearestSearch | None:
+        """The search of the support, while it is what the matcher computes."""
+        search = self._search
+        return search if search is not None and search.serves(self.model.matcher) else None
 
     @property
     def scale(self) -> float:
@@ -70,13 +74,13 @@ class ClassDistances:
         Shapes:
             - **output:** ``[Q, N]``
         """
-        searched = self.search is not None and support.y is self.search.support.y
-        parts = []
+        search, parts = self.search, []
+        if search is not None and support.y is not search.support.y:
+            search = None
         for first in range(0, len(query), self.batch_size):
             part = query[first : first + self.batch_size]
-            if searched:
-                assert self.search is not None
-                parts.append(-self.search.distances(part, support).cpu().double() * self.scale)
+            if search is not None:
+                parts.append(-search.distances(part, support).cpu().double() * self.scale)
             else:
                 parts.append(self.model.match(support, part, n_way).cpu().double())
         return torch.cat(parts)
@@ -94,4 +98,4 @@ class ClassDistances:
 
 def _calls_matcher_alone(model: FewShotModel) -> bool:
     """Whether a fast path may replace a call of the model: no subclass and no hook does more."""
-    return type(model) is FewShotModel and not has_hooks(model.matcher)
+    return type(model) is FewShotModel and not has_hooks(*model.matcher.modules())

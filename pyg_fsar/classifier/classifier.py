@@ -38,8 +38,9 @@ from pyg_fsar.classifier.unknown import (
 )
 from pyg_fsar.data import EmbeddedClips, SkeletonSequence
 from pyg_fsar.few_shot import FewShotModel
-from pyg_fsar.matching import NearestSearch, missing_for_pictures
+from pyg_fsar.matching import NearestSearch, missing_for_pictures, refuse_relative
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
 from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
@@ -281,7 +282,7 @@ class FewShotClassifier:
             )
         model = self._few_shot
         if self.unknown is not None:
-            _refuse_relative(model, "unknown=")
+            refuse_relative(model.matcher, "unknown=")
         # Of the new examples those that are the only one of their class, and these as prepared.
         single = (np.bincount(y)[y] == 1)[len(copies) :] & (self.unknown is not None)
         kept: list[SkeletonSequence] = []
@@ -548,7 +549,7 @@ class FewShotClassifier:
             TypeError: If an option is unknown or no whole number where it must be one.
         """
         support, model = self._fitted(), self._few_shot
-        _refuse_relative(model, "finding actions")
+        refuse_relative(model.matcher, "finding actions")
         arrays = self.skeleton_ if self.skeleton is None else Skeleton.get(self.skeleton)
         source = arrays if skeleton is None else Skeleton.get(skeleton)
 
@@ -735,6 +736,7 @@ class FewShotClassifier:
         return self._embed_prepared(self._prepared(clips, layout, self._preparation))
 
     def _embed_prepared(self, prepared: Iterator[SkeletonSequence]) -> Iterator[EmbeddedClips]:
+        warn_of_uncalled_hooks(self._few_shot, "FewShotClassifier")
         place, first = self._place(), 0
         while batch := list(islice(prepared, self.batch_size)):
             embedded = self._few_shot.embed(batch).to(place)
@@ -772,17 +774,6 @@ def _refuse_nan(values: Tensor, what: str, first: int) -> None:
             f"{what} {first + int(broken[0])} is NaN or infinite; look for a weight of the model "
             "that is NaN, or extreme values in the clip"
         )
-
-
-def _refuse_relative(model: FewShotModel, purpose: str) -> None:
-    """Refuse distances that have no meaning of their own, where they are compared with limits."""
-    for part in model.matcher.modules():
-        if getattr(part, "relative", False):
-            raise ValueError(
-                f"{purpose} needs distances that tell how far a clip is, but those of "
-                f"{type(part).__name__} only rank the classes; use another matcher, such as "
-                "soft_dtw"
-            )
 
 
 def _not_fitted(message: str) -> ValueError:

@@ -6,8 +6,9 @@ import contextlib
 import re
 import sys
 import warnings
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from pyg_fsar.cli.classify import CLASSIFY
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 # Cures as messages of the package name them, in Python, and what they are on the command line.
+# Where a subcommand has not the flag, as `reproduce` has names of options, words stay as they are.
 IN_SHELL = {
     r"force_reload=True": "--force",
     r"another processed_dir": "another --store",
@@ -76,19 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: With status 2 and one line on stderr for what the user can mend.
     """
     options = _parser().parse_args(arguments)
+    words = partial(_in_shell, options)
 
     def run() -> None:
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
-                result = COMMANDS[options.command].run(options)
-        except (ValueError, FileNotFoundError, FileExistsError) as error:
-            raise ValueError(_in_shell(str(error))) from error
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
+            result = COMMANDS[options.command].run(options)
         sys.stdout.write(show(result, options.json) + "\n")
 
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = partial(_show_warning, words)
         try:
-            run_script(run)
+            run_script(run, words)
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             sys.exit(INTERRUPTED)
@@ -110,11 +110,18 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"warning: {_in_shell(' '.join(str(message).split()))}\n")
+def _show_warning(words: Callable[[str], str], message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"warning: {words(' '.join(str(message).split()))}\n")
 
 
-def _in_shell(text: str) -> str:
+def _in_shell(options: Namespace, text: str) -> str:
+    """A message in the words of the command line, whose options are those of one subcommand."""
+
+    def put(match: re.Match[str], replacement: str) -> str:
+        new = match.expand(replacement)
+        flag = re.match(r"(another )?--([a-z-]+)", new)
+        return match[0] if flag and not hasattr(options, flag[2].replace("-", "_")) else new
+
     for pattern, replacement in IN_SHELL.items():
-        text = re.sub(pattern, replacement, text)
+        text = re.sub(pattern, partial(put, replacement=replacement), text)
     return text

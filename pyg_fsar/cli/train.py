@@ -17,6 +17,7 @@ from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clip
 from pyg_fsar.cli.models import layout_of, load_model
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.few_shot import FewShotModel
+from pyg_fsar.saving import checksum
 from pyg_fsar.training import (
     ModelOptions,
     TrainingOptions,
@@ -56,8 +57,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="fraction of classes, drawn by the seed, that choose the best epoch (default: 0.25)",
     )  # fmt: skip
     TrainingOptions.add_arguments(
-        parser, epochs=10, train_episodes=50, val_episodes=100, scheduler="cosine", seed=0
-    )
+        parser, but=("test_episodes", "test_runs"),
+        epochs=10, train_episodes=50, val_episodes=100, scheduler="cosine", seed=0,
+    )  # fmt: skip
     ModelOptions.add_arguments(parser, blocks=2, kernel_size=3, input_norm="channel")
 
 
@@ -65,6 +67,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     training = TrainingOptions.from_arguments(options)
     data = {name: getattr(options, name) for name in PREPARED_BY}
     model: FewShotModel | None = None
+    start: str | None = None
     if options.pretrained is None:
         model_options = ModelOptions.from_arguments(options)
         data = {name: PREPARED_BY[name] if data[name] is None else data[name] for name in data}
@@ -82,6 +85,8 @@ def _run(options: Namespace) -> dict[str, Any]:
         if next(model.parameters(), None) is None:
             raise ValueError(f"model '{options.pretrained}' has no weights that could be trained")
         clips = open_folder(options.root, options, layout_of(transform))
+        # Not its path, where another model may be by the time that the run is resumed.
+        start = checksum((model.fingerprint + repr(transform)).encode())
         steps = transform.transforms if isinstance(transform, Compose) else [transform]
         mapping, prepared = [], {True: augmented(transform), False: Compose(steps)}
     train, val, names = _splits(options, training, clips, prepared)
@@ -90,7 +95,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     torch.manual_seed(training.seed)
     if model is None:
         model = build_model(model_options, clips.skeleton, channels_of(val))
-    settings = {"names": names, "pretrained": options.pretrained, **data}
+    settings = {"names": names, "content_of_pretrained": start, **data}
     loggers = default_loggers(options.out)
     history = fit(fabric, model, train, val, training, options.out, settings, loggers)
     protocol = training.test_protocol() | {"num_episodes": training.val_episodes}

@@ -35,7 +35,7 @@ class EmbeddedClips:
         - **lengths, y:** ``[B]``, any integer dtype
 
     Raises:
-        ValueError: If a shape does not fit, or a length lies outside ``1..T'``.
+        ValueError: If a shape does not fit, clips are empty, or a length lies outside ``1..T'``.
         TypeError: If lengths or classes are not integers.
 
     Example:
@@ -58,6 +58,11 @@ class EmbeddedClips:
             raise ValueError(
                 f"embedded clips must be [B, T, V, C], got shape {tuple(self.x.shape)}; a single "
                 "clip [T, V, C] needs x[None]"
+            )
+        if 0 in self.x.shape[1:]:
+            raise ValueError(
+                "embedded clips must be [B, T, V, C] with at least one frame, joint and channel, "
+                f"got shape {tuple(self.x.shape)}"
             )
         for name, values in (("lengths", self.lengths), ("y", self.y)):
             if values is None:

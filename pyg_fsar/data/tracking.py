@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 __all__ = ["PeopleTracker", "order_by_motion", "track_people"]
@@ -44,8 +46,10 @@ def track_people(
         - **output:** int64 ``[D]``, numbers from 0 by first appearance; -1 for who is left out
 
     Raises:
-        ValueError: If a frame has more people than can be followed.
+        ValueError: If a frame has more people than can be followed, or ``max_gap`` or
+            ``max_distance`` is not positive and finite.
     """
+    tracker = PeopleTracker(max_gap, max_distance)
     frame = np.asarray(frame)
     order = np.argsort(frame, kind="stable")
     numbers, starts, counts = np.unique(frame[order], return_index=True, return_counts=True)
@@ -57,7 +61,6 @@ def track_people(
     person = np.full(len(frame), -1, dtype=np.int64)
     if counts.max(initial=0) <= 1:
         return np.zeros_like(person)
-    tracker = PeopleTracker(max_gap, max_distance)
     for number, group in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
         person[group] = tracker.update(np.asarray(joints[group], dtype=np.float64), number)
     return _without_ghosts(person, frame, min_frames)
@@ -70,6 +73,9 @@ class PeopleTracker:
         max_gap: The most frames from one sight of a person to the next.
         max_distance: The farthest that a person gets from where they are expected.
 
+    Raises:
+        ValueError: If one of them is not positive and finite.
+
     Example:
         >>> one, other = np.ones((2, 17, 3)) * [[[0.0, 1.0, 2.0]], [[5.0, 1.0, 2.0]]]
         >>> tracker = PeopleTracker()
@@ -78,6 +84,9 @@ class PeopleTracker:
     """
 
     def __init__(self, max_gap: int = 30, max_distance: float = 0.6) -> None:
+        for name, value in (("max_gap", max_gap), ("max_distance", max_distance)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value}")
         self.max_gap, self.max_distance = max_gap, max_distance
         self._active: list[_Track] = []
         self._num_people = 0

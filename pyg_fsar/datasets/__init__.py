@@ -2,6 +2,7 @@
 
 from pyg_fsar.datasets.arrays import SkeletonArrays
 from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.class_split_dataset import ClassSplitDataset
 from pyg_fsar.datasets.fake import FakeSkeletonDataset
 from pyg_fsar.datasets.hdm05 import HDM05
 from pyg_fsar.datasets.joined import JoinedDatasets
@@ -25,6 +26,7 @@ __all__ = [
     "NTURGBD",
     "NTU_CLASS_NAMES",
     "UTDMHAD",
+    "ClassSplitDataset",
     "FakeSkeletonDataset",
     "JoinedDatasets",
     "KinderGator",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.datasets.base import SkeletonDataset
-from pyg_fsar.datasets.splits import class_split
+from pyg_fsar.datasets.class_split_dataset import ClassSplitDataset
 from pyg_fsar.datasets.storage import RawClip
 from pyg_fsar.formats import read_clip
 
@@ -20,7 +18,7 @@ __all__ = ["HDM05"]
 FILE_NAME = re.compile(r"HDM_([a-z]{1,8})_(.+)_(\d{1,6})_(\d{1,4})\.amc", re.IGNORECASE)
 
 
-class HDM05(SkeletonDataset):
+class HDM05(ClassSplitDataset):
     r"""Cut motions of "Documentation Mocap Database HDM05" (University of Bonn, 2007).
 
     Clips of one body with 31 joints in metres, 120 frames a second, by 5 people. The classes are
@@ -48,33 +46,17 @@ class HDM05(SkeletonDataset):
         >>> dataset = HDM05("data/HDM05", split="test")  # doctest: +SKIP
     """
 
+    LAYOUT: ClassVar[str] = "hdm31"
     SPLIT_SEED: ClassVar[int] = 2022
     FRAMES_PER_SECOND: ClassVar[int] = 120
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
-        processed_dir: str | Path | None = None,
-        num_workers: int | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.root = str(root)
-        names = sorted({Path(file).parent.name for file in self.raw_files()})
-        val, test = self.split_classes(len(names))
-        classes = class_split(split, range(len(names)), val, test)
-        super().__init__(
-            root=root,
-            skeleton="hdm31",
-            class_names=names,
-            transform=transform,
-            processed_dir=processed_dir,
-            num_workers=num_workers,
-            force_reload=force_reload,
-            settings={"classes": names},
-        )
-        self.select(np.isin(self.store.labels, classes))
+    def list_classes(self) -> list[str]:
+        """Names of the folders of AMC files."""
+        return sorted({Path(file).parent.name for file in self.raw_files()})
+
+    def settings_of(self, names: Sequence[str]) -> dict[str, Any]:
+        """Labels depend on which folders there are."""
+        return {"classes": names}
 
     @classmethod
     def split_classes(cls, num_classes: int) -> tuple[list[int], list[int]]:

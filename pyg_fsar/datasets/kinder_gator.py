@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.datasets.base import SkeletonDataset
-from pyg_fsar.datasets.splits import class_split
+from pyg_fsar.datasets.class_split_dataset import ClassSplitDataset
 from pyg_fsar.datasets.storage import RawClip
 from pyg_fsar.formats import read_clip
 
@@ -20,7 +16,7 @@ __all__ = ["KinderGator"]
 FILE_NAME = re.compile(r"POSE-p(\d{1,6})_(\d{1,3})-(.+?)-?-(\d+)\.csv", re.IGNORECASE)
 
 
-class KinderGator(SkeletonDataset):
+class KinderGator(ClassSplitDataset):
     r"""Skeletons of "Kinder-Gator: The UF Kinect Database of Child and Adult Motion" (Eurographics
     2018, short papers).
 
@@ -46,6 +42,7 @@ class KinderGator(SkeletonDataset):
         >>> dataset = KinderGator("data/Kinder-Gator", split="test")  # doctest: +SKIP
     """
 
+    LAYOUT: ClassVar[str] = "kinect20"
     CLASS_NAMES: ClassVar[tuple[str, ...]] = (
         "Raise your hand",
         "Raise your other hand",
@@ -117,27 +114,6 @@ class KinderGator(SkeletonDataset):
     TRAIN_CLASSES: ClassVar[tuple[int, ...]] = tuple(
         sorted(set(range(58)).difference(VAL_CLASSES, TEST_CLASSES))
     )
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
-        processed_dir: str | Path | None = None,
-        num_workers: int | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        classes = class_split(split, range(58), self.VAL_CLASSES, self.TEST_CLASSES)
-        super().__init__(
-            root=root,
-            skeleton="kinect20",
-            class_names=self.CLASS_NAMES,
-            transform=transform,
-            processed_dir=processed_dir,
-            num_workers=num_workers,
-            force_reload=force_reload,
-        )
-        self.select(np.isin(self.store.labels, classes))
 
     def raw_files(self) -> list[str]:
         """The CSV files of the adults, then of the children, by subject and position."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.datasets.base import SkeletonDataset
+from pyg_fsar.datasets.class_split_dataset import ClassSplitDataset
 from pyg_fsar.datasets.mat_file import read_mat_array
-from pyg_fsar.datasets.splits import class_split
 from pyg_fsar.datasets.storage import RawClip
 
 __all__ = ["UTDMHAD"]
@@ -22,7 +18,7 @@ FILE_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat", re.IGNORECASE)
 MAX_BYTES = 2**26
 
 
-class UTDMHAD(SkeletonDataset):
+class UTDMHAD(ClassSplitDataset):
     r"""Skeletons of "UTD-MHAD: A Multimodal Dataset for Human Action Recognition Utilizing a Depth
     Camera and a Wearable Inertial Sensor" (ICIP 2015).
 
@@ -48,6 +44,7 @@ class UTDMHAD(SkeletonDataset):
         >>> dataset = UTDMHAD("data/UTD-MHAD", split="test")  # doctest: +SKIP
     """
 
+    LAYOUT: ClassVar[str] = "kinect20"
     CLASS_NAMES: ClassVar[tuple[str, ...]] = (
         "right arm swipe to the left",
         "right arm swipe to the right",
@@ -86,27 +83,6 @@ class UTDMHAD(SkeletonDataset):
     )
     VAL_CLASSES: ClassVar[tuple[int, ...]] = (3, 14, 15, 16, 19)
     TEST_CLASSES: ClassVar[tuple[int, ...]] = (0, 2, 5, 6, 8, 17, 21)
-
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        transform: Callable[[SkeletonSequence], SkeletonSequence] | None = None,
-        processed_dir: str | Path | None = None,
-        num_workers: int | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        classes = class_split(split, range(27), self.VAL_CLASSES, self.TEST_CLASSES)
-        super().__init__(
-            root=root,
-            skeleton="kinect20",
-            class_names=self.CLASS_NAMES,
-            transform=transform,
-            processed_dir=processed_dir,
-            num_workers=num_workers,
-            force_reload=force_reload,
-        )
-        self.select(np.isin(self.store.labels, classes))
 
     def raw_files(self) -> list[str]:
         """The ``.mat`` files, by action, subject and trial."""

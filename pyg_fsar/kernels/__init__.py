@@ -6,7 +6,14 @@ from pyg_fsar.kernels.exporting import exporting, loop
 from pyg_fsar.kernels.fused import Activated, activated_products, has_kernel, norm_relu
 from pyg_fsar.kernels.second_gradient import second_gradient
 from pyg_fsar.kernels.switch import takes_cpu_operators, takes_operators, use_backend
-from pyg_fsar.kernels.warp import backend_for, exported_total, warp, warp_backward, warp_total
+from pyg_fsar.kernels.warp import (
+    backend_for,
+    exported_total,
+    refuse_overflow,
+    warp,
+    warp_backward,
+    warp_total,
+)
 
 __all__ = [
     "Activated",
@@ -17,6 +24,7 @@ __all__ = [
     "has_kernel",
     "loop",
     "norm_relu",
+    "refuse_overflow",
     "second_gradient",
     "takes_cpu_operators",
     "takes_operators",

@@ -23,7 +23,13 @@ from pyg_fsar.matching.aligners import (
     soft_dtw,
     tcmhm,
 )
-from pyg_fsar.matching.base import DistanceMatcher, match, matcher_penalty, missing_for_pictures
+from pyg_fsar.matching.base import (
+    DistanceMatcher,
+    match,
+    matcher_penalty,
+    missing_for_pictures,
+    refuse_relative,
+)
 from pyg_fsar.matching.bounds import BoundTerms, LowerBounds
 from pyg_fsar.matching.costs import (
     COSTS,
@@ -121,6 +127,7 @@ __all__ = [
     "missing_for_pictures",
     "otam",
     "otam_alignment",
+    "refuse_relative",
     "soft_alignment",
     "soft_dtw",
     "soft_dtw_barycentre",

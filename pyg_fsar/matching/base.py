@@ -13,7 +13,13 @@ from pyg_fsar.data import EmbeddedClips, can_read
 from pyg_fsar.matching.options import check_flag
 from pyg_fsar.nn.pretrained import PretrainedModule
 
-__all__ = ["DistanceMatcher", "match", "matcher_penalty", "missing_for_pictures"]
+__all__ = [
+    "DistanceMatcher",
+    "match",
+    "matcher_penalty",
+    "missing_for_pictures",
+    "refuse_relative",
+]
 
 
 class DistanceMatcher(PretrainedModule):
@@ -196,9 +202,23 @@ def matcher_penalty(
 
     Shapes:
         - **output:** ``[]``
+
+    Raises:
+        ValueError: If a part with weights to train says by ``needs_penalty`` that it needs the
+            method, and there is none.
     """
     penalty: Any = getattr(matcher, "pair_penalty", None)
-    return query.x.new_zeros(()) if penalty is None else penalty(support, query, n_way)
+    if penalty is not None:
+        return penalty(support, query, n_way)
+    for part in () if torch.compiler.is_compiling() else matcher.modules():
+        trained = any(weight.requires_grad for weight in part.parameters())
+        if trained and getattr(part, "needs_penalty", False):
+            raise ValueError(
+                f"{type(part).__name__} cannot be trained in {type(matcher).__name__}, which has "
+                "not the penalty that it needs; use build_matcher('udtw'), write a matcher with "
+                "pair_penalty, or freeze the cost by cost.requires_grad_(False)"
+            )
+    return query.x.new_zeros(())
 
 
 def _clips(role: str, x: Tensor, lengths: Tensor | None, y: Tensor | None = None) -> EmbeddedClips:
@@ -217,6 +237,25 @@ def missing_for_pictures(matcher: nn.Module) -> str:
             if not hasattr(part, name):
                 return f"{type(part).__name__} has no method {name}"
     return ""
+
+
+def refuse_relative(matcher: nn.Module, purpose: str) -> None:
+    """Refuse distances that have no meaning of their own, where they are compared with limits.
+
+    Args:
+        matcher: The matcher.
+        purpose: What compares them.
+
+    Raises:
+        ValueError: If the matcher, or one within it, says by ``relative`` that it only ranks.
+    """
+    for part in matcher.modules():
+        if getattr(part, "relative", False):
+            raise ValueError(
+                f"{purpose} needs distances that tell how far a clip is, but those of "
+                f"{type(part).__name__} only rank the classes; use another matcher, such as "
+                "soft_dtw"
+            )
 
 
 def _takes(matcher: nn.Module, name: str) -> bool:

@@ -130,4 +130,7 @@ class KoopmanMatcher(ReferenceMatcher):
         frames, steps = self._frames(clips), self._steps(clips)[..., None]
         # Steps that are not there are zero columns, which change neither X_2 X_1^+ nor its rank.
         before, after = (frames[:, :-1] * steps).mT, (frames[:, 1:] * steps).mT
-        return after @ torch.linalg.pinv(before, rtol=self.rcond)
+        # An SVD stops at a NaN, and of infinite values makes finite ones.
+        broken = ~before.isfinite().all(dim=-1, keepdim=True).all(dim=-2, keepdim=True)
+        inverse = torch.linalg.pinv(before.masked_fill(broken, 0), rtol=self.rcond)
+        return (after @ inverse).masked_fill(broken, torch.nan)

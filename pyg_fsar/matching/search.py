@@ -12,6 +12,7 @@ from pyg_fsar.matching.bounds import LowerBounds
 from pyg_fsar.matching.matcher import Matcher
 from pyg_fsar.matching.motion import MotionMatcher
 from pyg_fsar.matching.shots import SHOTS
+from pyg_fsar.nn.hooks import has_hooks
 
 __all__ = ["NearestSearch"]
 
@@ -46,9 +47,10 @@ class NearestSearch:
             raise TypeError(
                 f"{type(matcher).__name__} with these options has no lower bounds; use a "
                 "MotionMatcher, or a Matcher of DTW with cosine or squared Euclidean cost, with "
-                "shots='nearest'"
+                "shots='nearest', and without hooks"
             )
         self.matcher = cast(Any, matcher)
+        self.parts = list(matcher.modules())
         self.support, self.n_way = support, n_way
         frames = self.matcher.frames if isinstance(matcher, MotionMatcher) else self.matcher
         self.bounds = LowerBounds(frames.aligner, self.matcher.bound_terms(support))
@@ -60,12 +62,25 @@ class NearestSearch:
 
     @staticmethod
     def suits(matcher: nn.Module, support: EmbeddedClips) -> bool:
-        """Whether a matcher has lower bounds, and takes the nearest example of a class."""
+        """Whether a matcher has lower bounds, and takes the nearest example of a class. What hooks
+        of it or of its parts make of costs and distances, no bound knows.
+        """
         kind = cast(Any, matcher)
         return (
             type(matcher) in (Matcher, MotionMatcher)  # a subclass may do something else
             and SHOTS[kind.shots] is SHOTS["nearest"]
             and kind.bound_terms(support[:1]) is not None
+            and not has_hooks(*matcher.modules())
+        )
+
+    def serves(self, matcher: nn.Module) -> bool:
+        """Whether this is still what a matcher computes: it is the one of this search, no part of
+        it was replaced since, and none got hooks.
+        """
+        return (
+            matcher is self.matcher
+            and list(matcher.modules()) == self.parts
+            and not has_hooks(*self.parts)
         )
 
     def distances(self, query: EmbeddedClips, support: EmbeddedClips | None = None) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["behaves_as", "has_hooks"]
+__all__ = ["behaves_as", "has_hooks", "warn_of_uncalled_hooks"]
 
 
 def has_hooks(*modules: nn.Module | None) -> bool:
@@ -16,14 +18,32 @@ def has_hooks(*modules: nn.Module | None) -> bool:
     not call a module steps aside.
     """
     return torch_module._has_any_global_hook() or any(
-        bool(
-            module._forward_hooks
-            or module._forward_pre_hooks
-            or module._backward_hooks
-            or module._backward_pre_hooks
+        _has_own_hooks(module) for module in modules if module is not None
+    )
+
+
+def warn_of_uncalled_hooks(model: nn.Module, caller: str) -> None:
+    """Warn if a model has hooks of its own, where its encoder and its matcher are called in turn.
+
+    Args:
+        model: The model, which is not called.
+        caller: What calls its parts instead.
+    """
+    if _has_own_hooks(model):
+        warnings.warn(
+            f"{caller} calls the encoder and the matcher of {type(model).__name__} one after the "
+            "other, so hooks of the model itself are not called; register them on model.encoder "
+            "or model.matcher",
+            stacklevel=3,
         )
-        for module in modules
-        if module is not None
+
+
+def _has_own_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
     )
 
 

@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from pyg_fsar.saving import (
     Snapshot,
+    checksum,
     encode,
     pack_manifest,
     plan_call,
@@ -102,6 +103,11 @@ class PretrainedModule(nn.Module):
             )
         files = {WEIGHTS: save(state)}
         return {**files, CONFIG: pack_manifest(self._config, files)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Checksum of :meth:`pretrained_files`, equal for equal arguments and weights."""
+        return checksum(b"".join(self.pretrained_files().values()))
 
     @classmethod
     def from_pretrained(cls: type[Self], folder: str | Path | Snapshot, **arguments: Any) -> Self:

@@ -18,8 +18,8 @@ from pyg_fsar.loader import EpisodeSampler
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.reproduce.compute import load_model
 from pyg_fsar.reproduce.job import Job
-from pyg_fsar.reproduce.sources import Place
-from pyg_fsar.training import channels_of, episode_loss
+from pyg_fsar.reproduce.sources import SPLITS, Place
+from pyg_fsar.training import channels_of, trained_module, training_loss
 
 __all__ = ["Cost", "estimate", "size_of"]
 
@@ -63,25 +63,26 @@ def estimate(job: Job, place: Place) -> Cost:
         job: What is to be done.
         place: Where the data lies.
     """
-    clips = {}
-    counts = {}
-    for split in ("train", "val", "test"):
-        data = place.prepared(job.source, job.protocol, split, job.preparation, job.num_frames)
-        counts[split] = len(data)
-        clips[split] = _episode_clips(job, data)
-        skeleton = data.skeleton
-    model = load_model(job, skeleton, channels_of(clips["test"]))
+    data = {
+        split: place.prepared(job.source, job.protocol, split, job.preparation, job.num_frames)
+        for split in SPLITS
+    }
+    counts = {split: len(each) for split, each in data.items()}
+    clips = {split: _episode_clips(job, each) for split, each in data.items()}
+    model = load_model(job, data["test"].skeleton, channels_of(clips["test"]))
     options, num_support = job.training, job.training.n_way * job.training.k_shot
     episode = Episode.from_clips(clips["train"][:num_support], clips["train"][num_support:])
 
     kept: dict[int, int] = {}
     seconds = 0.0
-    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    # With a head for the losses of whole clips, if there are any.
+    trained = model if job.untrained else trained_module(model, data["train"], options)
+    weights = sum(weight.numel() * weight.element_size() for weight in trained.parameters())
     if not job.untrained:
 
         def step() -> None:
             with saved_tensors_hooks(lambda tensor: _note(kept, tensor), lambda tensor: tensor):
-                episode_loss(model, episode, options.penalty_weight)[0].backward()
+                training_loss(trained, episode, options)[0].backward()
 
         seconds += options.epochs * options.train_episodes * _timed(step)
         weights *= COPIES_IN_TRAINING

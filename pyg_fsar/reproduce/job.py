@@ -24,6 +24,7 @@ OF_TEST = (
     *("n_way", "eval_n_way", "k_shot", "n_query", "test_episodes", "test_runs", "eval_seed"),
     *("precision", "accelerator", "devices"),
 )
+MOST_LISTED = 460  # characters of an error
 OF_MATCHING = ("matcher", "matcher_options", "gamma", "divergence", "shots")
 
 
@@ -110,7 +111,10 @@ def make_job(
     chosen = SOURCES[source][protocol]
     if unknown := sorted(changes.keys() - TRAINING - MODEL - {"num_frames"}):
         known = ", ".join(sorted((TRAINING | MODEL) - FREE))
-        raise ValueError(f"unknown option {unknown[0]}; known are num_frames, {known}"[:480])
+        listed = f"unknown option {unknown[0]:.60}; known are num_frames, {known}"
+        if len(listed) > MOST_LISTED:  # cut between two names
+            listed = listed[:MOST_LISTED].rpartition(",")[0] + ", ..."
+        raise ValueError(listed)
     num_frames = changes.get("num_frames", chosen.num_frames)
     if type(num_frames) is not int or num_frames < 1:
         raise ValueError(f"num_frames must be a whole number of at least 1, got {num_frames!r:.80}")

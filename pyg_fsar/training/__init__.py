@@ -14,7 +14,7 @@ from pyg_fsar.training.evaluation import (
     evaluate,
     evaluate_one_shot,
 )
-from pyg_fsar.training.fit import episode_loss, fit
+from pyg_fsar.training.fit import episode_loss, fit, trained_module, training_loss
 from pyg_fsar.training.model_options import SPATIAL, ModelOptions
 from pyg_fsar.training.open_set import OpenSetResult, calibrate, evaluate_open_set
 from pyg_fsar.training.optimizers import OPTIMIZERS
@@ -58,4 +58,6 @@ __all__ = [
     "run_and_tell",
     "run_script",
     "save_checkpoint",
+    "trained_module",
+    "training_loss",
 ]

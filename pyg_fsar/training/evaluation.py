@@ -17,6 +17,7 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeSampler
 from pyg_fsar.metrics import QUERY_METRICS, mean_confidence_interval
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.training.local import Local, Runner
 from pyg_fsar.training.progress import progress
 
@@ -313,6 +314,7 @@ class _Score:
 
 
 def _runner(fabric: Runner | None, model: nn.Module) -> Runner:
+    warn_of_uncalled_hooks(_module(model), "evaluation")
     return Local(_module(model)) if fabric is None else fabric
 
 

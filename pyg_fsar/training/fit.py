@@ -25,6 +25,7 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeLoader
 from pyg_fsar.metrics import accuracy
 from pyg_fsar.nn.evaluation_mode import evaluation_mode
+from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.training.checkpoint import load_checkpoint, save_checkpoint
 from pyg_fsar.training.clip_losses import PretrainingModel, clip_vectors
 from pyg_fsar.training.evaluation import evaluate
@@ -32,7 +33,7 @@ from pyg_fsar.training.optimizers import OPTIMIZERS
 from pyg_fsar.training.options import TrainingOptions, parse_assignments
 from pyg_fsar.training.progress import progress
 
-__all__ = ["episode_loss", "fit"]
+__all__ = ["episode_loss", "fit", "trained_module", "training_loss"]
 
 
 def episode_loss(
@@ -111,14 +112,12 @@ def fit(
         )
     folder.mkdir(parents=True, exist_ok=True)
     loader = _train_loader(fabric, train_data, options)
-    trained: torch.nn.Module = model
-    if options.has_clip_losses:
-        if isinstance(optimizer, Optimizer):
-            raise ValueError(
-                "the optimizer does not know the weights of the head for classification and "
-                "contrast; give a function that makes one of parameters"
-            )
-        trained = _with_clip_head(model, train_data, options)
+    if options.has_clip_losses and isinstance(optimizer, Optimizer):
+        raise ValueError(
+            "the optimizer does not know the weights of the head for classification and contrast; "
+            "give a function that makes one of parameters"
+        )
+    trained = trained_module(model, train_data, options)
     made = _optimizer(fabric, trained, options) if optimizer is None else optimizer
     made = made if isinstance(made, Optimizer) else made(trained.parameters())
     scheduler = _scheduler(made, options)
@@ -131,7 +130,7 @@ def fit(
         "scheduler": scheduler,
         "precision": fabric.strategy.precision,  # the loss scale of 16-mixed
     }
-    if options.has_clip_losses:
+    if isinstance(trained, PretrainingModel):
         state["head"] = trained.head
     if options.anchor:
         state["start"] = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -163,10 +162,23 @@ def fit(
     return history
 
 
-def _with_clip_head(
+def trained_module(
     model: FewShotModel, train_data: Any, options: TrainingOptions
-) -> PretrainingModel:
-    """The model with a head for the losses of clips, the same on all ranks."""
+) -> FewShotModel | PretrainingModel:
+    """What :func:`fit` trains: the model, with a head for the losses of clips if there are any. The
+    head is the same on all ranks.
+
+    Args:
+        model: The model.
+        train_data: Training clips.
+        options: Options of the training.
+
+    Raises:
+        ValueError: If ``options.mirrored`` is set and the matcher cannot mirror.
+    """
+    if not options.has_clip_losses:
+        return model
+    warn_of_uncalled_hooks(model, "training with classification or contrast")
     with torch.random.fork_rng(devices=[]), evaluation_mode(model), torch.no_grad():
         torch.manual_seed(options.seed)
         embedded = model.embed(gather_clips(train_data, [0]))
@@ -271,7 +283,7 @@ def _train_epoch(
         for turn, episode in enumerate(bar, start=1):
             step = turn % options.accumulate == 0
             with fabric.no_backward_sync(model, enabled=not step):
-                loss, hits = _training_loss(model, fabric.to_device(episode), options)
+                loss, hits = training_loss(model, fabric.to_device(episode), options)
                 loss = loss + pull()
                 fabric.backward(loss / options.accumulate)
             total += torch.stack([loss.detach(), hits])
@@ -295,10 +307,19 @@ def _train_epoch(
     return float(mean[0]), float(mean[1])
 
 
-def _training_loss(
+def training_loss(
     model: torch.nn.Module, episode: Episode, options: TrainingOptions
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sum of all losses of an episode, and its accuracy."""
+    """Weighted sum of all losses of an episode, and its accuracy.
+
+    Args:
+        model: What :func:`trained_module` gave.
+        episode: A training episode.
+        options: Options of the training.
+
+    Shapes:
+        - **output:** ``[]`` each
+    """
     if not options.has_clip_losses:
         return episode_loss(model, episode, options.penalty_weight, options.episodic)
     (logits, penalty), classification, contrast = model(episode)

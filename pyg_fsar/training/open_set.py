@@ -12,6 +12,7 @@ from torch import Tensor
 from pyg_fsar.data import EmbeddedClips, labels_of
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.loader import EpisodeSampler
+from pyg_fsar.matching import refuse_relative
 from pyg_fsar.metrics import auroc, mean_confidence_interval, query_hits, threshold_at
 from pyg_fsar.training.evaluation import embedded_or_new
 
@@ -86,10 +87,20 @@ def evaluate_open_set(
 
     Raises:
         ValueError: If classes or clips are too few, ``embedded`` is of another number of clips, a
-            clip has no label, or a score is NaN.
+            clip has no label, a score is NaN, or without ``score`` the matcher only ranks the
+            classes, as ``"mixture"`` does.
     """
-    embedded = embedded_or_new(embedded, model, dataset)
+    if score is None:
+        refuse_relative(model.matcher, "telling unknown classes")
     labels = labels_of(dataset)
+    num_classes = len(labels.unique())
+    if n_way < 1 or num_classes < 2 * n_way:
+        raise ValueError(
+            f"n_way={n_way} known classes and as many unknown ones need {2 * max(n_way, 1)} "
+            f"classes or more, but the dataset has {num_classes}; give n_way from 1 to half of its "
+            "number of classes"
+        )
+    embedded = embedded_or_new(embedded, model, dataset)
     sampler = EpisodeSampler(labels, 2 * n_way, k_shot, n_query, num_episodes, seed)
     areas, known, unknown, hits = [], [], [], []
     y = torch.arange(n_way).repeat_interleave(n_query)

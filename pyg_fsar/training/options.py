@@ -105,28 +105,35 @@ class Options:
                 raise ValueError(f"{item.name} must be above {above} and finite, got {value}")
 
     @classmethod
-    def add_arguments(cls, parser: ArgumentParser, **defaults: Any) -> None:
+    def add_arguments(
+        cls, parser: ArgumentParser, *, but: Collection[str] = (), **defaults: Any
+    ) -> None:
         """Add an argument for every field to a parser.
 
         Args:
             parser: Parser of a script.
+            but: Fields that have no effect in this script, which then has no argument for them.
             **defaults: Defaults of this script where they differ from the class's.
 
         Raises:
-            TypeError: If a default is given for a field that does not exist.
+            TypeError: If a default is given for a field that does not exist, or ``but`` names one.
         """
-        cls._add(parser, defaults, {})
+        cls._add(parser, defaults, {}, but)
 
     @classmethod
     def _add(
-        cls, parser: ArgumentParser, defaults: dict[str, Any], preferred: dict[str, Any]
+        cls,
+        parser: ArgumentParser,
+        defaults: dict[str, Any],
+        preferred: dict[str, Any],
+        but: Collection[str] = (),
     ) -> None:
         """Add arguments; ``preferred`` are mentioned in the help, but are no defaults."""
         names = {item.name for item in fields(cls)}
-        if unknown := sorted((defaults.keys() | preferred.keys()) - names):
+        if unknown := sorted({*defaults, *preferred, *but} - names):
             raise TypeError(f"{cls.__name__} has no field {', '.join(unknown)}")
         group = parser.add_argument_group(cls.__name__)
-        for item in fields(cls):
+        for item in (item for item in fields(cls) if item.name not in but):
             default = defaults.get(item.name, item.default)
             note = "" if default in (None, ()) else f" (default: {default})"
             if item.name in preferred:
@@ -153,8 +160,9 @@ class Options:
 
     @classmethod
     def from_arguments(cls: type[Self], arguments: Namespace) -> Self:
-        """Options out of parsed arguments, which may hold others besides."""
-        values = {item.name: getattr(arguments, item.name) for item in fields(cls)}
+        """Options out of parsed arguments, which may hold others besides, and lack some."""
+        names = [item.name for item in fields(cls) if hasattr(arguments, item.name)]
+        values = {name: getattr(arguments, name) for name in names}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

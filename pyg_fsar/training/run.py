@@ -16,7 +16,6 @@ from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
 from pyg_fsar.data import gather_clips
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.nn.precision import warn_slow_bf16
-from pyg_fsar.saving import checksum
 from pyg_fsar.training.build import build_model
 from pyg_fsar.training.evaluation import EvaluationResult, evaluate, evaluate_one_shot
 from pyg_fsar.training.fit import fit
@@ -115,8 +114,7 @@ def run(
     if isinstance(model, ModelOptions):
         few_shot, described = build_model(model, train_data.skeleton, in_channels), asdict(model)
     else:
-        start = b"".join(model.pretrained_files().values())
-        few_shot, described = model, {"start": checksum(start)}
+        few_shot, described = model, {"start": model.fingerprint}
     loggers = default_loggers(folder) if loggers is None else loggers
     settings = {**described, **(settings or {})}
     fit(fabric, few_shot, train_data, val_data, training, folder, settings, loggers)

@@ -24,7 +24,7 @@ class PairNorm(BaseTransform):
         mode: ``"PN"``, ``"PN-SI"`` or ``"PN-SCS"``.
 
     Raises:
-        ValueError: If the mode is unknown, or for what
+        ValueError: If the mode is unknown or the scale not finite, or for what
             :func:`~pyg_fsar.transforms.utils.map_features` refuses.
 
     Example:

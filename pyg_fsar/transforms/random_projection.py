@@ -30,7 +30,7 @@ class RandomProjection(BaseTransform):
         p: Probability of projecting a clip; others stay 3D.
 
     Raises:
-        ValueError: If an angle is negative or the probability not in 0..1.
+        ValueError: If an angle is negative or not finite, or the probability not in 0..1.
 
     Example:
         >>> clip = MapJoints("body15")(clips[0])
@@ -39,8 +39,10 @@ class RandomProjection(BaseTransform):
     """
 
     def __init__(self, azimuth: float = 45.0, elevation: float = 15.0, p: float = 1.0) -> None:
-        if not (azimuth >= 0 and elevation >= 0):
-            raise ValueError(f"angles must not be negative, got {azimuth} and {elevation}")
+        if not (0 <= azimuth < float("inf") and 0 <= elevation < float("inf")):
+            raise ValueError(
+                f"angles must not be negative, NaN or infinite, got {azimuth} and {elevation}"
+            )
         if not 0 <= p <= 1:
             raise ValueError(f"p must be in 0..1, got {p}")
         self.azimuth, self.elevation, self.p = azimuth, elevation, p

@@ -26,7 +26,8 @@ class RandomRotate(BaseTransform):
             position (2D clips: in the image plane); three numbers rotate about x, then y, then z.
 
     Raises:
-        ValueError: If there are neither one nor three angles, or three for a 2D clip.
+        ValueError: If there are neither one nor three angles, one is NaN or infinite, or there are
+            three for a 2D clip.
 
     Example:
         >>> RandomRotate((10, 15, 10))(clips[0]).bodies.shape
@@ -36,7 +37,10 @@ class RandomRotate(BaseTransform):
     def __init__(self, degrees: float | Sequence[float]) -> None:
         if isinstance(degrees, Sequence) and len(degrees) != 3:
             raise ValueError(f"degrees must be one number or three, got {len(degrees)}")
-        self.degrees = tuple(degrees) if isinstance(degrees, Sequence) else degrees
+        angles = tuple(degrees) if isinstance(degrees, Sequence) else (degrees,)
+        if not all(math.isfinite(angle) for angle in angles):
+            raise ValueError(f"degrees must be finite, got {degrees}")
+        self.degrees = angles if len(angles) == 3 else angles[0]
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         old = coordinates(clip)

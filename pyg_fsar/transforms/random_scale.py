@@ -21,7 +21,7 @@ class RandomScale(BaseTransform):
         scales: Smallest and largest factor.
 
     Raises:
-        ValueError: If the factors are not positive or not in order.
+        ValueError: If the factors are not positive, not finite or not in order.
 
     Example:
         >>> RandomScale((0.8, 1.2))(clips[0]).bodies.shape
@@ -30,8 +30,10 @@ class RandomScale(BaseTransform):
 
     def __init__(self, scales: tuple[float, float] = (0.9, 1.1)) -> None:
         low, high = scales
-        if not 0 < low <= high:
-            raise ValueError(f"scales must be two positive factors in order, got {scales}")
+        if not 0 < low <= high < float("inf"):
+            raise ValueError(
+                f"scales must be two positive factors in order, both finite, got {scales}"
+            )
         self.scales = (low, high)
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -7,7 +7,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.transforms.utils import interpolate_frames
+from pyg_fsar.transforms.utils import check_count, interpolate_frames
 
 __all__ = ["RandomTimeWarp"]
 
@@ -26,7 +26,7 @@ class RandomTimeWarp(BaseTransform):
         num_knots: Number of moments, at least 2.
 
     Raises:
-        ValueError: If the strength is negative or infinite, or there are fewer than 2 knots.
+        ValueError: If the strength is negative or infinite, or the knots are fewer than 2.
 
     Example:
         >>> clip = clips[0]
@@ -37,9 +37,7 @@ class RandomTimeWarp(BaseTransform):
     def __init__(self, strength: float = 0.5, num_knots: int = 4) -> None:
         if not 0 <= strength < float("inf"):
             raise ValueError(f"strength must be 0 or more and finite, got {strength}")
-        if num_knots < 2:
-            raise ValueError(f"num_knots must be at least 2, got {num_knots}")
-        self.strength, self.num_knots = strength, num_knots
+        self.strength, self.num_knots = strength, check_count("num_knots", num_knots, least=2)
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         knots = self.strength * (2 * torch.rand(self.num_knots, dtype=torch.float64) - 1)

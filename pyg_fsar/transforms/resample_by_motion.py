@@ -9,7 +9,7 @@ from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms.utils import coordinates, interpolate_frames, present
+from pyg_fsar.transforms.utils import check_count, coordinates, interpolate_frames, present
 
 __all__ = ["ResampleByMotion"]
 
@@ -34,7 +34,7 @@ class ResampleByMotion(BaseTransform):
         fraction: Weight of the path in the mixture; 0 resamples evenly.
 
     Raises:
-        ValueError: If the number is not positive or the fraction not in 0..1.
+        ValueError: If the number is not positive and whole, or the fraction not in 0..1.
 
     Example:
         >>> ResampleByMotion(8)(clips[0]).bodies.shape
@@ -42,11 +42,9 @@ class ResampleByMotion(BaseTransform):
     """
 
     def __init__(self, num_frames: int, fraction: float = 0.5) -> None:
-        if num_frames < 1:
-            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
         if not 0 <= fraction <= 1:
             raise ValueError(f"fraction must be in 0..1, got {fraction}")
-        self.num_frames, self.fraction = num_frames, fraction
+        self.num_frames, self.fraction = check_count("num_frames", num_frames), fraction
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         speed = self._speed(clip)

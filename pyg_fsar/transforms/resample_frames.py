@@ -7,7 +7,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.transforms.utils import interpolate_frames
+from pyg_fsar.transforms.utils import check_count, interpolate_frames
 
 __all__ = ["ResampleFrames"]
 
@@ -28,7 +28,7 @@ class ResampleFrames(BaseTransform):
             is missing in one of the two frames, the nearer frame is used.
 
     Raises:
-        ValueError: If the number is not positive or the mode unknown.
+        ValueError: If the number is not positive and whole, or the mode unknown.
 
     Example:
         >>> ResampleFrames(8, mode="uniform")(clips[0]).bodies.shape
@@ -36,11 +36,9 @@ class ResampleFrames(BaseTransform):
     """
 
     def __init__(self, num_frames: int, mode: str = "random_segments") -> None:
-        if num_frames < 1:
-            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
         if mode not in MODES:
             raise ValueError(f"unknown mode '{mode}'; known are {', '.join(MODES)}")
-        self.num_frames, self.mode = num_frames, mode
+        self.num_frames, self.mode = check_count("num_frames", num_frames), mode
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         if self.mode == "linear":

@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_fsar.data import SkeletonSequence, order_by_motion, track_people
+from pyg_fsar.data import PeopleTracker, SkeletonSequence, order_by_motion, track_people
 from pyg_fsar.transforms.utils import coordinates, present
 
 __all__ = ["RetrackBodies"]
@@ -25,12 +25,16 @@ class RetrackBodies(BaseTransform):
         max_gap: As for :func:`~pyg_fsar.data.track_people`.
         max_distance: Likewise.
 
+    Raises:
+        ValueError: As there.
+
     Example:
         >>> RetrackBodies()(clips[0]).bodies.shape
         torch.Size([1, 30, 25, 3])
     """
 
     def __init__(self, max_gap: int = 30, max_distance: float = 0.6) -> None:
+        PeopleTracker(max_gap, max_distance)  # refuses what is out of range
         self.max_gap, self.max_distance = max_gap, max_distance
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:

@@ -7,7 +7,7 @@ from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.transforms.utils import coordinates, present
+from pyg_fsar.transforms.utils import check_count, coordinates, present
 
 __all__ = ["SelectBodies"]
 
@@ -26,7 +26,7 @@ class SelectBodies(BaseTransform):
             actor; ``"score"`` by the mean score, the first channel after the coordinates.
 
     Raises:
-        ValueError: If ``num`` is not positive or the criterion unknown, or later if scores are
+        ValueError: If ``num`` is not positive and whole, the criterion unknown, or later scores are
             asked for and clips have none.
 
     Example:
@@ -35,11 +35,9 @@ class SelectBodies(BaseTransform):
     """
 
     def __init__(self, num: int = 2, by: str = "motion") -> None:
-        if num < 1:
-            raise ValueError(f"num must be at least 1, got {num}")
         if by not in ("motion", "score"):
             raise ValueError(f"unknown criterion '{by}'; known are motion, score")
-        self.num, self.by = num, by
+        self.num, self.by = check_count("num", num), by
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         mask = present(clip)

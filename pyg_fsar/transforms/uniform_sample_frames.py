@@ -8,6 +8,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_fsar.data import SkeletonSequence
+from pyg_fsar.transforms.utils import check_count
 
 __all__ = ["UniformSampleFrames"]
 
@@ -31,7 +32,7 @@ class UniformSampleFrames(BaseTransform):
             frames as there: for evaluation. None draws anew: for training.
 
     Raises:
-        ValueError: If a number is not positive.
+        ValueError: If a number is not positive, the seed is negative, or one is not whole.
 
     Example:
         >>> UniformSampleFrames(16, num_clips=10)(clips[0]).bodies.shape
@@ -39,10 +40,9 @@ class UniformSampleFrames(BaseTransform):
     """
 
     def __init__(self, num_frames: int = 100, num_clips: int = 1, seed: int | None = 255) -> None:
-        for name, number in (("num_frames", num_frames), ("num_clips", num_clips)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
-        self.num_frames, self.num_clips, self.seed = num_frames, num_clips, seed
+        self.num_frames = check_count("num_frames", num_frames)
+        self.num_clips = check_count("num_clips", num_clips)
+        self.seed = None if seed is None else check_count("seed", seed, least=0)
 
     def forward(self, clip: SkeletonSequence) -> SkeletonSequence:
         seed = int(torch.randint(2**31, ())) if self.seed is None else self.seed

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from pyg_fsar.data import SkeletonSequence, present_joints
 from pyg_fsar.skeleton import Skeleton
 
 __all__ = [
+    "check_count",
     "coordinates",
     "interpolate_frames",
     "map_features",
@@ -31,6 +33,19 @@ __all__ = [
     "with_coordinates",
     "with_dims",
 ]
+
+
+def check_count(name: str, value: int, least: int = 1) -> int:
+    """Check an option that is a whole number.
+
+    Raises:
+        ValueError: If it is none, such as NaN, or less than ``least``.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, got {value!r:.60}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def coordinates(clip: SkeletonSequence) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from pyg_fsar import FewShotClassifier, FewShotModel
 from pyg_fsar.data import SkeletonSequence
-from pyg_fsar.matching import MotionMatcher, NearestSearch
+from pyg_fsar.matching import EuclideanCost, MotionMatcher, NearestSearch
 from pyg_fsar.nn import MotionFeatures
 
 FROM = "pyg_fsar.classifier.class_distances.MANY_EXAMPLES"
@@ -98,12 +98,33 @@ def test_explanations_are_those_of_all_distances(motion, monkeypatch, searches):
         np.testing.assert_allclose(why.joint_evidence, expected.joint_evidence, atol=1e-3)
 
 
-def test_hooks_are_called(baseline, clips, labels, few_are_many):
+@pytest.mark.parametrize("part", ["encoder", "matcher", "matcher.cost"])
+def test_hooks_are_called(baseline, clips, labels, few_are_many, searches, part):
     model = baseline("dtw", shots="nearest")
     seen = []
-    model.matcher.register_forward_hook(lambda *arguments: seen.append(1))
+    model.get_submodule(part).register_forward_hook(lambda *arguments: seen.append(1))
     FewShotClassifier(model).fit(clips, labels).predict(clips)
-    assert len(seen) >= 2
+    assert len(seen) >= 2 and len(searches) == (part == "encoder")
+
+
+def test_what_a_hook_of_the_cost_makes_counts(baseline, clips, labels, few_are_many):
+    # Lower bounds of the cost as it was would leave out what is nearest now.
+    model = baseline("dtw", shots="nearest")
+    classifier = FewShotClassifier(model).fit(clips, labels)
+    with model.matcher.cost.register_forward_hook(lambda module, args, out: -out):
+        nearest = classifier.distances(clips).argmin(axis=1)
+        assert classifier.predict(clips).tolist() == classifier.classes_[nearest].tolist()
+    assert classifier.predict(clips).tolist() != classifier.classes_[nearest].tolist()
+
+
+def test_a_stream_calls_a_matcher_that_got_hooks_since(baseline, clips, labels):
+    model, seen = baseline("dtw", shots="nearest"), []
+    stream = FewShotClassifier(model).fit(clips, labels).stream()
+    model.matcher.register_forward_hook(lambda *arguments: seen.append(1))
+    for frame in clips[0].bodies.swapaxes(0, 1):
+        stream.push(frame.numpy())
+    stream.finish()
+    assert seen
 
 
 def test_a_matcher_that_is_changed_after_fit_is_called(
@@ -116,6 +137,11 @@ def test_a_matcher_that_is_changed_after_fit_is_called(
         classifier.predict(clips)
         classifier.predict_proba(clips)
     assert len(seen) == 2
+    model.matcher.cost = EuclideanCost()
+    expected = FewShotClassifier(model).fit(clips, labels).distances(clips)
+    np.testing.assert_allclose(classifier.distances(clips), expected)
+    nearest = classifier.classes_[expected.argmin(axis=1)]
+    assert classifier.predict(clips).tolist() == nearest.tolist()
     model.matcher = baseline("otam", shots="nearest").matcher
     expected = FewShotClassifier(model).fit(clips, labels).distances(clips)
     np.testing.assert_allclose(classifier.distances(clips), expected)

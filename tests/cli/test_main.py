@@ -54,6 +54,8 @@ def test_examples_of_help(name: str, workplace: Path, capsys: pytest.CaptureFixt
             json.loads(output)
 
 
+FILE = "a file of this name stands where a folder is needed; give another name"
+
 MISTAKES = [
     ("info missing.bvh", "there is no file or folder missing.bvh"),
     ("info broken.bvh", "broken.bvh"),
@@ -79,6 +81,13 @@ MISTAKES = [
         "train my_clips --out runs --n-way 2 --n-query 1 --blocks 3",
         "--blocks must be one of 2, 4, 7, 10",
     ),
+    ("train my_clips --out my.txt --n-way 2 --n-query 1", f"my.txt: {FILE}"),
+    ("prepare my_clips --store my.txt", f"my.txt: {FILE}"),
+    ("prepare my_clips --store my.txt/sub", "my.txt/sub: a file stands where a folder is needed"),
+    ("classify my_clips new.bvh --save my.txt", f"my.txt: {FILE}"),
+    ("explain my_clips new.bvh --html empty", "empty: it is a folder, but a file is needed"),
+    ("explain my_clips new.bvh --html my.txt/a.html", f"my.txt: {FILE}"),
+    ("reproduce --set n_way=0", "error: n_way must be at least 2, got 0"),
     ("evaluate my_clips", "has 4 classes, but 5-way episodes need 5; give a smaller --n-way"),
     ("evaluate my_clips --n-way 2", "class bow has 2 clips, but 1 examples + 5 queries"),
     ("evaluate my_clips --n-way 2 --n-query 1 --episodes 0", "--episodes must be at least 1"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pyg_fsar import FewShotClassifier
 from pyg_fsar.cli.models import load_model
@@ -16,6 +17,7 @@ from pyg_fsar.formats import read_clip
 from pyg_fsar.testing import write_sample_clip, write_sample_folder
 from pyg_fsar.training import evaluate
 from pyg_fsar.transforms import MapJoints, RemoveMeanPose
+from pyg_fsar.weights import save_model
 
 Shell = Callable[..., Any]
 SMALL = ["--epochs", "1", "--train-episodes", "2", "--val-episodes", "2", "--n-way", "2"]
@@ -66,6 +68,31 @@ def test_earlier_run_is_kept(workplace: Path, refused: Callable[..., str]) -> No
     line = ["train", "my_clips", "--out", "runs/mine", *SMALL]
     assert "holds an earlier run; go on with it (--resume)" in refused(*line)
     assert Path("runs/mine/last.ckpt").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_resumes_from_what_it_was_started_with(
+    workplace: Path, shell: Shell, refused: Callable[..., str]
+) -> None:
+    line = ["train", "my_clips", "--out", "runs/tuned", *SMALL[:8], "--scheduler", "none"]
+    shell(*line, "--pretrained", "runs/mine/model")
+    more = ["--resume", "--epochs", "2", "--pretrained"]
+    Path("runs/mine/model").rename("runs/moved")
+    assert shell(*line, *more, "runs/moved")["epochs"] == 2
+    shell("train", "my_clips", "--out", "runs/other", *SMALL, "--seed", "3")
+    for changed in ("runs/other/model", "runs/moved"):
+        if changed == "runs/moved":  # other weights in the place of those from which it started
+            model, transform = load_model(changed)
+            with torch.no_grad():
+                next(model.parameters()).add_(1)
+            save_model(Path(changed), model, transform)
+        assert "started with content_of_pretrained=" in refused(*line, *more, changed)
+
+
+@pytest.mark.parametrize("flag", ["--test-episodes", "--test-runs"])
+def test_has_no_options_of_tests(refused: Callable[..., str], flag: str) -> None:
+    line = ["train", "my_clips", "--out", "runs", flag, "3"]
+    assert f"unrecognized arguments: {flag} 3" in refused(*line)
 
 
 def test_validation_may_have_other_ways(

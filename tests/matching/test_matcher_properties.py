@@ -56,6 +56,42 @@ def built(name, **options):
     return build_matcher(name, **{k: v for k, v in options.items() if k in known}).double().eval()
 
 
+@every_matcher
+def test_empty_clips_are_refused_in_the_same_words(name):
+    matcher, y = built(name, heads=1), torch.arange(2)
+    for axis in (1, 2, 3):
+        shape = [2, 5, 6, CHANNELS]
+        shape[axis] = 0
+        empty = torch.empty(shape, dtype=torch.float64)
+        for support, query, role in ((empty, clips(2), "support"), (clips(2), empty, "query")):
+            with pytest.raises(ValueError, match=f"{role} clips: .* at least one frame, joint"):
+                matcher(support, y, query)
+    with pytest.raises(ValueError, match="at least one support clip"):
+        matcher(clips(0), y[:0], clips(2))
+    assert matcher(clips(2), y, clips(0)).shape == (0, 2)
+
+
+@every_matcher
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_numbers_that_are_not_finite_spoil_their_own_logits(name, value):
+    # None becomes a finite logit, which would name the query without a word.
+    matcher, y = built(name, heads=1), torch.arange(2)
+    support, query = clips(2), clips(3)
+    expected = matcher(support, y, query)
+    for broken_row in (0, -1):  # the last frame may be one that nothing follows
+        broken = support.clone()
+        broken[0, broken_row, 0, 0] = value
+        logits = matcher(broken, y, query)
+        assert not logits[:, 0].isfinite().any()
+        if not getattr(matcher, "relative", False):
+            torch.testing.assert_close(logits[:, 1], expected[:, 1])
+        broken = query.clone()
+        broken[1, broken_row, 0, 0] = value
+        logits = matcher(support, y, broken)
+        assert not logits[1].isfinite().any()
+        torch.testing.assert_close(logits[[0, 2]], expected[[0, 2]])
+
+
 def composed(cost, aligner, **options):
     matcher = Matcher(COSTS[cost](**sized(COSTS[cost])), ALIGNERS[aligner], **options)
     return matcher.double().eval()

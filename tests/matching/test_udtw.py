@@ -8,7 +8,7 @@ from torch import nn
 
 from pyg_fsar import FewShotModel
 from pyg_fsar.data import EmbeddedClips, Episode
-from pyg_fsar.matching import MultiStreamMatcher, build_matcher
+from pyg_fsar.matching import MultiStreamMatcher, UncertainCost, build_matcher
 
 GAMMA = 0.5
 
@@ -79,11 +79,15 @@ def test_equals_the_sum_over_all_paths(matcher, ragged):
         torch.testing.assert_close(one, other)
 
 
-def test_the_model_has_its_penalty_in_training_alone(matcher):
-    episode = Episode(
+@pytest.fixture
+def episode():
+    return Episode(
         clips(5), torch.arange(5), torch.full((5,), 4), torch.arange(2), torch.tensor([0, 1, 0]),
         torch.arange(2),
     )  # fmt: skip
+
+
+def test_the_model_has_its_penalty_in_training_alone(matcher, episode):
     model = FewShotModel(nn.Identity(), matcher)
     support, query = model.embed(episode).split([2, 3])
     support = support.with_y(torch.arange(2))
@@ -99,6 +103,18 @@ def test_the_model_has_its_penalty_in_training_alone(matcher):
     streams = MultiStreamMatcher(matcher, 2).double()
     twice = [e.with_x(torch.cat([e.x, e.x], dim=-1)) for e in (support, query)]
     torch.testing.assert_close(streams.pair_penalty(*twice, 2), 2 * model(episode).penalty)
+
+
+@pytest.mark.parametrize("options", [{}, {"activation": True, "channels": 3}])
+def test_its_cost_is_not_trained_without_the_penalty(episode, options):
+    other = build_matcher("dtw", cost=UncertainCost(3), **options).double()
+    for matcher in (other, build_matcher("mixture", matchers=(other,)).double()):
+        model = FewShotModel(nn.Identity(), matcher).train()
+        with pytest.raises(ValueError, match=r"UncertainCost cannot be trained in Matcher, .*udtw"):
+            model(episode)
+        assert model.eval()(episode).logits.isfinite().all()
+    other.requires_grad_(False)
+    assert model.train()(episode).penalty == 0
 
 
 @pytest.mark.parametrize(

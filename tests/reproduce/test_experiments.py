@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.reproduce import BUDGETS, SOURCES, experiments, make_job
 from pyg_fsar.reproduce.compute import load_model
-from pyg_fsar.training import SPATIAL
+from pyg_fsar.training import SPATIAL, ModelOptions, TrainingOptions
 
 EXPERIMENTS = experiments()
 
@@ -91,5 +93,9 @@ def test_unknown_options():
     for wrong in (0, 7.5, "many", True):
         with pytest.raises(ValueError, match="num_frames must be a whole number of at least 1"):
             job("table1", "4 blocks", num_frames=wrong)
-    with pytest.raises(ValueError, match="unknown option epoch; known are num_frames, "):
+    message = r"^unknown option epoch; known are num_frames, .* k_shot, .*[a-z], \.\.\.$"
+    with pytest.raises(ValueError, match=message) as error:
         job("table1", "4 blocks", epoch=3)
+    names = str(error.value).partition("known are ")[2].split(", ")[1:-1]
+    kinds = TrainingOptions, ModelOptions
+    assert set(names) <= {"num_frames"}.union(*({item.name for item in fields(k)} for k in kinds))

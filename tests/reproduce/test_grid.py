@@ -14,6 +14,7 @@ import torch
 
 from pyg_fsar.matching import MATCHERS, build_matcher
 from pyg_fsar.reproduce import Grid
+from pyg_fsar.training import PretrainingModel
 
 TWO = ["--experiments", "figure2a", "--rows", "1", "10"]
 
@@ -119,6 +120,14 @@ def test_estimates_grow_with_the_job(parse, utd, tmp_path):
     little = cost(10, 4)
     assert cost(100_000, 4).seconds > 20 * little.seconds
     assert cost(10, 200).mib > little.mib + 5
+
+
+def test_estimates_include_the_losses_of_clips(parse, utd, tmp_path, monkeypatch):
+    forward, steps = PretrainingModel.forward, []
+    monkeypatch.setattr(PretrainingModel, "forward", lambda *a: steps.append(1) or forward(*a))
+    for more, expected in (((), 0), (("classification=1.0", "contrast=0.5"), 2)):  # one warms up
+        grid = Grid.plan(parse(*utd, *TWO[:3], "1", "--out", tmp_path, more=more))
+        assert len(grid.estimates()) == 1 and len(steps) == expected
 
 
 def test_jobs_alike_are_measured_once(parse, utd, tmp_path, monkeypatch):

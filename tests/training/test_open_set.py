@@ -104,9 +104,19 @@ def test_temperature_is_saved_and_leaves_distances(motions, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(clips), calm.predict_proba(clips))
 
 
+def test_a_matcher_that_only_ranks_needs_a_score(motions):
+    mixed = FewShotModel(nn.Identity(), build_matcher("mixture", matchers=("dtw", "otam")))
+    with pytest.raises(ValueError, match=r"telling unknown classes needs .* MixtureMatcher only"):
+        evaluate_open_set(mixed, motions(3.0), **OPTIONS)
+    found = evaluate_open_set(mixed, motions(3.0), **OPTIONS, score=model().match)
+    assert found.aurocs.min() == 1
+
+
 def test_refuses(motions):
-    with pytest.raises(ValueError, match="8-way episodes need 8 classes"):
-        evaluate_open_set(model(), motions(1.0), n_way=4)
+    for n_way, needed in ((4, 8), (0, 2), (-1, 2)):
+        match = f"n_way={n_way} known classes .* need {needed} classes or more, .* has 6; give"
+        with pytest.raises(ValueError, match=match):
+            evaluate_open_set(model(), motions(1.0), n_way=n_way)
     for wrong in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature must be a positive number"):
             FewShotModel(nn.Identity(), model().matcher, temperature=wrong)

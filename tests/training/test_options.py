@@ -172,6 +172,16 @@ def test_preferences_of_a_script_count_where_they_have_an_effect():
         ModelOptions.add_arguments(ArgumentParser(), block=2)
 
 
+def test_options_without_effect_in_a_script_can_be_left_out():
+    parser = parser_of(TrainingOptions, but=("test_runs",), epochs=7)
+    options = TrainingOptions.from_arguments(parser.parse_args([]))
+    assert (options.test_runs, options.epochs) == (TrainingOptions.test_runs, 7)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--test-runs", "3"])
+    with pytest.raises(TypeError, match="TrainingOptions has no field test_run"):
+        parser_of(TrainingOptions, but=("test_run",))
+
+
 def test_defaults_of_a_script():
     parser = parser_of(TrainingOptions, epochs=7, clip_norm=2.0)
     options = TrainingOptions.from_arguments(parser.parse_args([]))

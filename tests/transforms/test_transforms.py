@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from typing import Any
 
 import pytest
 import torch
@@ -67,6 +69,36 @@ def with_gaps(clip: SkeletonSequence, mark: float = 0.0) -> tuple[SkeletonSequen
 
 def input_of(transform: BaseTransform) -> Data:
     return make_clip() if transform in ON_CLIPS else make_clip().frame(3)
+
+
+def numeric_options() -> list[tuple[str, str, Any]]:
+    """Transforms and presets, their numeric options, and what gives these one number."""
+    found = []
+    for name in transforms.__all__:
+        for option in inspect.signature(getattr(transforms, name)).parameters.values():
+            kind = str(option.annotation)
+            if ("int" in kind or "float" in kind) and "str" not in kind:  # those are joints
+                found.append((name, option.name, lambda number: number))
+                if "tuple" in kind or "Sequence" in kind:
+                    found[-1] = name, option.name, lambda number: (1.0, number)
+                if "Sequence" in kind:
+                    found[-1] = name, option.name, lambda number: (1.0, number, 1.0)
+                    found.append((name, option.name, lambda number: number))
+    return found
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numeric_options_refuse_what_is_not_finite(number: float) -> None:
+    found = numeric_options()
+    assert len(found) >= 30
+    for name, option, value in found:
+        given = {"train": True} if name == "clip_transform" else {}
+        if name in ("ResampleByMotion", "clip_transform"):
+            given["num_frames"] = 8
+        with pytest.raises(ValueError) as error:
+            getattr(transforms, name)(**given | {option: value(number)})
+            pytest.fail(f"{name} takes {option}={number}")
+        assert str(number) in str(error.value), (name, option)
 
 
 @each

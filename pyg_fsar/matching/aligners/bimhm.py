@@ -46,7 +46,8 @@ def bimhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
     Raises:
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If a shape or length does not fit.
+        FloatingPointError: On the CPU, if the distance of finite costs is too large for its dtype.
     """
     to_support = mhm(cost, lengths)
     swapped = None if lengths is None else (lengths[1], lengths[0])
-    return 0.5 * (to_support + mhm(check_cost(cost).mT, swapped))
+    return 0.5 * to_support + 0.5 * mhm(check_cost(cost).mT, swapped)  # their sum may overflow

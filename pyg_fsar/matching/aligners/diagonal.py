@@ -10,6 +10,7 @@ from pyg_fsar.data import can_read
 from pyg_fsar.matching.aligners.lengths import (
     PairLengths,
     check_cost,
+    check_total,
     outside,
     pair_lengths,
 )
@@ -62,6 +63,7 @@ def diagonal(
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If ``reduce`` is unknown, query and support differ in length, or a shape or
             length does not fit.
+        FloatingPointError: On the CPU, if the distance of finite costs is too large for its dtype.
     """
     cost = check_cost(cost)
     Diagonal(reduce)  # refuses what is unknown
@@ -69,13 +71,13 @@ def diagonal(
         n, m = pair_lengths(cost, lengths)
         if can_read(n) and bool((n != m).any()):
             raise ValueError(_DIFFER.format(f"lengths {n[n != m][0]} and {m[n != m][0]}"))
-        cost = cost.masked_fill(outside(cost, n, m), 0)
-        total = cost.diagonal(dim1=-2, dim2=-1).sum(-1)
-        return total / n if reduce == "mean" else total
+        frames = cost.masked_fill(outside(cost, n, m), 0).diagonal(dim1=-2, dim2=-1)
+        total = frames.sum(-1)
+        return check_total(total / n if reduce == "mean" else total, frames)
     if cost.size(-1) != cost.size(-2):
         raise ValueError(_DIFFER.format(f"{cost.size(-2)} and {cost.size(-1)} frames"))
     frames = cost.diagonal(dim1=-2, dim2=-1)
-    return frames.mean(-1) if reduce == "mean" else frames.sum(-1)
+    return check_total(frames.mean(-1) if reduce == "mean" else frames.sum(-1), frames)
 
 
 _DIFFER = (

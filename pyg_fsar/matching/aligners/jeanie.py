@@ -9,17 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pyg_fsar.kernels import exporting
-from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, pair_lengths
+from pyg_fsar.kernels import exporting, refuse_overflow
+from pyg_fsar.matching.aligners.lengths import (
+    PairLengths,
+    can_refuse,
+    clean_pairs,
+    view_lengths,
+)
 from pyg_fsar.matching.aligners.views import soft_minimum
 from pyg_fsar.matching.aligners.warping import check_size, check_smoothing
 from pyg_fsar.nn.models.multi_view import AZIMUTHS, check_azimuths
 
 __all__ = ["JEANIE", "jeanie"]
 
-# Stands for an infinite cost: differences of finite numbers are never NaN. Beyond half of it a
-# total went through a forbidden cell.
+# Stands for an infinite cost: differences of finite numbers are never NaN. From half of it on, a
+# total went through a forbidden cell, or cannot be told from one that did.
 FORBIDDEN = 1e30
+BOUND = FORBIDDEN / 2
 
 
 @dataclass(frozen=True)
@@ -94,19 +100,13 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     Raises:
         TypeError: If the cost is not floating point, lengths are not integers, or ``gamma``
             requires a gradient, which it would not get.
-        ValueError: If ``gamma`` is not positive, a shape or length does not fit, there are more
-            than 8192 x 8192 cells, or a graph is exported for any number of frames.
+        ValueError: If ``gamma`` is not positive, there is no view, a shape or length does not fit,
+            there are more than 8192 x 8192 cells, or a graph is exported for any number of frames.
+        FloatingPointError: On the CPU, if finite costs of a pair may add up to more than 5e29
+            ``gamma``, which cannot be told from infinity.
     """
     gamma = check_smoothing("gamma", gamma)
-    if cost.dim() < 3:
-        raise ValueError(
-            "cost must be [..., K, N, M] with an axis of views, got shape "
-            f"{tuple(cost.shape)}; a single view needs cost[None]"
-        )
-    if lengths is not None:
-        n, m = pair_lengths(cost[..., 0, :, :], lengths)
-        lengths = n[..., None], m[..., None]
-    cost, n, m = clean_pairs(cost, lengths)
+    cost, n, m = clean_pairs(cost, view_lengths(cost, lengths))
     check_size(cost)
     rows, columns = cost.shape[-2:]
     if isinstance(rows + columns, torch.SymInt) and exporting():
@@ -131,8 +131,19 @@ def jeanie(cost: Tensor, gamma: float = JEANIE.gamma, lengths: PairLengths | Non
     ends = torch.stack(totals, dim=-1).flatten(-2)  # [..., K, N * (N + M - 1)]
     place = (n - 1) * (rows + columns - 1) + n + m - 2
     total = soft_minimum(ends.gather(-1, place[..., None]).squeeze(-1), 1.0)
-    total = total.masked_fill(total >= FORBIDDEN / 2, math.inf)
+    total = total.masked_fill(total >= BOUND, math.inf).masked_fill(total <= -BOUND, -math.inf)
+    if can_refuse(total) and total.isinf().any():
+        _refuse_overflow(cost, n, m, gamma, total)
     return (gamma * total).to(cost.dtype)
+
+
+def _refuse_overflow(cost: Tensor, n: Tensor, m: Tensor, gamma: float, total: Tensor) -> None:
+    """Refuse infinite totals of finite costs, by the largest cost of any view in each cell."""
+    numbers = cost.detach().masked_fill(cost == math.inf, 0)
+    low, high = numbers.amin(dim=-3), numbers.amax(dim=-3)
+    largest = torch.where(high >= -low, high, low).reshape(-1, *cost.shape[-2:])
+    pairs = n[..., 0].flatten(), m[..., 0].flatten()
+    refuse_overflow(largest, *pairs, gamma, total.flatten(), band=None)
 
 
 def _soft_minimum(x: Tensor, y: Tensor, z: Tensor) -> Tensor:

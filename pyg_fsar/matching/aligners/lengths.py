@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 
 from pyg_fsar.data import can_read
+from pyg_fsar.kernels import takes_operators
 
 __all__ = [
     "PairLengths",
+    "can_refuse",
     "check_cost",
+    "check_total",
     "clean_pairs",
     "outside",
     "pair_lengths",
+    "view_lengths",
 ]
 
 #: Number of query and of support frames of each pair, broadcastable to the batch shape of the cost.
@@ -95,3 +99,50 @@ def clean_pairs(cost: Tensor, lengths: PairLengths | None) -> tuple[Tensor, Tens
         return cost, n, torch.full(cost.shape[:-2], columns, device=cost.device)
     n, m = pair_lengths(cost, lengths)
     return cost.masked_fill(outside(cost, n, m), 0), n, m
+
+
+def view_lengths(cost: Tensor, lengths: PairLengths | None) -> PairLengths | None:
+    """Check a cost ``[..., K, N, M]``, and give each of its views the lengths of its pair.
+
+    Raises:
+        TypeError: If the cost is not floating point, or lengths are not integers.
+        ValueError: If there is no view, or a shape or length does not fit.
+    """
+    check_cost(cost)
+    if cost.dim() < 3 or cost.size(-3) == 0:
+        raise ValueError(
+            "cost must be [..., K, N, M] with an axis of views, at least one, got shape "
+            f"{tuple(cost.shape)}; a single view needs cost[None]"
+        )
+    if lengths is None:
+        return None
+    n, m = pair_lengths(cost[..., 0, :, :], lengths)
+    return n[..., None], m[..., None]
+
+
+def can_refuse(total: Tensor) -> bool:
+    """Whether totals may be checked, which reads their values."""
+    return can_read(total) and takes_operators()
+
+
+def check_total(total: Tensor, terms: Tensor) -> Tensor:
+    """Check that totals are finite where their terms are, on the CPU only, and return them.
+
+    Shapes:
+        - **total:** ``[...]``
+        - **terms:** ``[..., L]``
+
+    Raises:
+        FloatingPointError: If a finite total is too large for its dtype.
+    """
+    if can_refuse(total) and not total.isfinite().all():
+        wrong = (~total.isfinite() & terms.isfinite().all(dim=-1)).flatten().nonzero()
+        if wrong.numel():
+            number = int(wrong[0])
+            values = terms.reshape(-1, terms.size(-1))[number]
+            raise FloatingPointError(
+                f"pair {number} has a frame cost of {values[values.abs().argmax()]:.3g}, which "
+                f"adds up to more than {total.dtype} holds; check the clips and weights for "
+                "numbers that exploded, or scale costs down"
+            )
+    return total

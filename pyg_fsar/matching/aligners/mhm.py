@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, check_cost, outside, pair_lengths
+from pyg_fsar.matching.aligners.lengths import (
+    PairLengths,
+    check_cost,
+    check_total,
+    outside,
+    pair_lengths,
+)
 
 __all__ = ["MHM", "mhm"]
 
@@ -48,11 +54,13 @@ def mhm(cost: Tensor, lengths: PairLengths | None = None) -> Tensor:
     Raises:
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If a shape or length does not fit.
+        FloatingPointError: On the CPU, if the distance of finite costs is too large for its dtype.
     """
     cost = check_cost(cost)
     if lengths is None:
-        return cost.amin(-1).mean(-1)
+        nearest = cost.amin(-1)
+        return check_total(nearest.mean(-1), nearest)
     n, m = pair_lengths(cost, lengths)
     mask = ~outside(cost, n, m)
-    nearest = cost.masked_fill(~mask, torch.inf).amin(-1)
-    return nearest.masked_fill(~mask.any(-1), 0).sum(-1) / n
+    nearest = cost.masked_fill(~mask, torch.inf).amin(-1).masked_fill(~mask.any(-1), 0)
+    return check_total(nearest.sum(-1) / n, nearest)

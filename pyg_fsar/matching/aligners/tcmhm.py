@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pyg_fsar.matching.aligners.bimhm import bimhm
-from pyg_fsar.matching.aligners.lengths import PairLengths, clean_pairs, outside
+from pyg_fsar.matching.aligners.lengths import PairLengths, check_total, clean_pairs, outside
 
 __all__ = ["TCMHM", "tcmhm"]
 
@@ -70,11 +70,14 @@ def tcmhm(
     Raises:
         TypeError: If the cost is not floating point or lengths are not integers.
         ValueError: If ``consistency`` is negative or not finite, or a shape or length does not fit.
+        FloatingPointError: On the CPU, if the distance of finite costs is too large for its dtype.
     """
     TCMHM(consistency)  # refuses what is out of range
     cost, n, m = clean_pairs(cost, lengths)
-    change = cost.diff(dim=-2).abs()
+    # What stays infinite does not change; its difference would be NaN.
+    change = cost.diff(dim=-2).abs().masked_fill(cost[..., 1:, :] == cost[..., :-1, :], 0)
     if lengths is not None:  # a step needs both of its frames
         change = change.masked_fill(outside(change, n - 1, m), 0)
     cells = (n * m).to(cost)
-    return bimhm(cost, lengths) + consistency * change.sum(dim=(-2, -1)) / cells
+    total = bimhm(cost, lengths) + consistency * change.sum(dim=(-2, -1)) / cells
+    return check_total(total, cost.flatten(-2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from pyg_fsar.matching.aligners.lengths import PairLengths, pair_lengths
+from pyg_fsar.matching.aligners.lengths import PairLengths, view_lengths
 from pyg_fsar.matching.aligners.soft_dtw import SoftDTW
 from pyg_fsar.nn.models.multi_view import AZIMUTHS, check_azimuths
 
@@ -66,10 +66,12 @@ class Views:
         Shapes:
             - **cost:** ``[..., K, N, M]``
             - **output:** ``[...]``
+
+        Raises:
+            TypeError: If the cost is not floating point, or lengths are not integers.
+            ValueError: If there is no view, or as the aligner.
         """
-        if lengths is not None:
-            n, m = pair_lengths(cost[..., 0, :, :], lengths)
-            lengths = n[..., None], m[..., None]
+        lengths = view_lengths(cost, lengths)
         return soft_minimum(self.inner(cost, lengths=lengths), self.softness)
 
 

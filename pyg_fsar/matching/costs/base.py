@@ -23,6 +23,8 @@ class FrameCost(PretrainedModule):
     Attributes:
         same_length: Whether the two clips of a pair must have equally many frames.
         fixed_pairs: Whether a compiled graph needs to know the number of pairs.
+        needs_penalty: Whether training needs a penalty, so that a matcher without ``pair_penalty``
+            refuses to be trained.
 
     Example:
         >>> class LargestDifference(FrameCost):
@@ -35,6 +37,7 @@ class FrameCost(PretrainedModule):
 
     same_length: bool = False
     fixed_pairs: bool = False
+    needs_penalty: bool = False
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs between all frames of all pairs of clips.

@@ -23,9 +23,9 @@ class UncertainCost(FrameCost):
         \sigma^2(x) = a + (b - a) \, \operatorname{sigmoid} \Big(
         \frac{1}{V} \sum_v \mathbf{w}^\top \mathbf{x}_v + c \Big)
 
-    Large variances make every cost small, so they need a penalty, see
-    :class:`~pyg_fsar.matching.UDTWMatcher`. Half-precision input, and input under autocast, is
-    computed in the precision of the weights.
+    Large variances make every cost small, so they need a penalty to be trained, as
+    :class:`~pyg_fsar.matching.UDTWMatcher` has it; other matchers refuse to train them.
+    Half-precision input, and input under autocast, is computed in the precision of the weights.
 
     Args:
         channels: Size of each joint.
@@ -46,6 +46,8 @@ class UncertainCost(FrameCost):
         >>> cost(embeddings, embeddings[:2]).shape
         torch.Size([4, 2, 8, 8])
     """
+
+    needs_penalty = True
 
     def __init__(
         self,

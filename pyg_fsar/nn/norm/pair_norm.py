@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch_geometric.utils import scatter
 
@@ -42,7 +44,7 @@ class PairNorm(PretrainedModule):
         - **output:** the same
 
     Raises:
-        ValueError: If the mode is unknown.
+        ValueError: If the mode is unknown, or a number is NaN or infinite.
 
     Example:
         >>> x = PairNorm(scale=1.0)(embeddings)
@@ -54,6 +56,8 @@ class PairNorm(PretrainedModule):
         super().__init__()
         if mode not in MODES:
             raise ValueError(f"unknown mode '{mode}'; known are {', '.join(MODES)}")
+        if not (math.isfinite(scale) and math.isfinite(eps)):
+            raise ValueError(f"scale and eps must be finite, got {scale} and {eps}")
         self.scale = scale
         self.mode = mode
         self.eps = eps

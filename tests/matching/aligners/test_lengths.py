@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from pyg_fsar import matching
 from pyg_fsar.data import can_read
 from pyg_fsar.matching import (
+    JEANIE,
+    Views,
     bimhm,
     diagonal,
     dtw,
@@ -17,6 +20,11 @@ from pyg_fsar.matching import (
 )
 
 ALIGNERS = [bimhm, diagonal, dtw, otam, soft_dtw]
+# By name: the aligner, and the axis of views that its costs have.
+EVERY = {name: (kind(), ()) for name, kind in matching.ALIGNERS.items()}
+EVERY |= {"jeanie": (JEANIE(), ()), "views": (Views(), ())}
+EVERY |= {f"{name} over views": (EVERY[name][0].over_views, (3,)) for name in ("jeanie", "views")}
+every_aligner = pytest.mark.parametrize(("aligner", "views"), EVERY.values(), ids=EVERY)
 BANDED = [dtw, dtw_path, soft_alignment, soft_dtw]
 
 
@@ -25,6 +33,46 @@ BANDED = [dtw, dtw_path, soft_alignment, soft_dtw]
 def test_cost_needs_two_axes_and_a_frame(aligner, shape):
     with pytest.raises(ValueError, match=r"cost must be \[..., N, M\]"):
         aligner(torch.rand(shape))
+
+
+@every_aligner
+def test_every_aligner_refuses_empty_costs(aligner, views):
+    for shape in ((*views, 0, 3), (*views, 3, 0), (2, 0, *views[1:], 3, 0)):
+        with pytest.raises(ValueError, match=r"cost must be \[..., N, M\] with at least one"):
+            aligner(torch.rand(shape))
+    assert aligner(torch.rand(0, *views, 3, 3)).shape == (0,)
+    if views:
+        for shape in ((0, 3, 3), (2, 0, 3, 3), (3, 3)):
+            for lengths in (None, (3, 3)):
+                with pytest.raises(ValueError, match=r"\[..., K, N, M\] with an axis of views"):
+                    aligner(torch.rand(shape), lengths=lengths)
+
+
+@every_aligner
+def test_nan_and_infinite_costs_stay_with_their_pair(aligner, views):
+    cost = torch.rand(3, *views, 4, 4)
+    cost[1] = torch.inf
+    cost[2, ..., 0, 0] = torch.nan
+    total = aligner(cost)
+    assert torch.equal(total[:1], aligner(cost[:1]))
+    assert total[1] == torch.inf and total[2].isnan()
+
+
+@every_aligner
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_finite_costs_make_an_infinite_distance(aligner, views, sign):
+    # Larger ones than the aligner can add are refused, with lengths and without a batch too.
+    cost = torch.rand(2, *views, 4, 4)
+    for factor in (1e20, 1e28, 1e29, 1e30, 1e38):
+        cost[1] = sign * factor
+        try:
+            assert aligner(cost).isfinite().all()
+        except FloatingPointError as error:
+            assert factor >= 1e28 and f"pair {'1' if not views else ''}" in str(error)
+    cost[1] = sign * 3e38
+    for arguments in ((cost,), (cost[1],), (cost, (torch.tensor([1, 4]), torch.tensor([1, 4])))):
+        with pytest.raises(FloatingPointError, match=r"pair \d+ has a frame cost of -?3e\+38"):
+            aligner(*arguments)
 
 
 @pytest.mark.parametrize("aligner", ALIGNERS)

@@ -57,3 +57,9 @@ def test_refuses_unknown_modes() -> None:
     with pytest.raises(ValueError, match="PN, PN-SI, PN-SCS"):
         PairNorm(mode="SCS")
     assert repr(PairNorm(2.0, "PN-SI")) == "PairNorm(scale=2.0, mode='PN-SI')"
+
+
+@pytest.mark.parametrize("options", [{"scale": float("nan")}, {"eps": float("inf")}])
+def test_refuses_numbers_that_are_not_finite(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="scale and eps must be finite"):
+        PairNorm(**options)
