@@ -27,7 +27,9 @@ __all__ = ["Grid", "add_arguments", "reproduce"]
 PROGRAM = "pyg-fsar reproduce"
 # Options that have flags of their own.
 INSTEAD_OF_SET = {
-    **{"accelerator": "accelerator", "devices": "devices", "precision": "precision"},
+    "accelerator": "accelerator",
+    "devices": "devices",
+    "precision": "precision",
     "seed": "seeds",
 }
 
