@@ -9,17 +9,23 @@ times as fast.
 ``--whole 3000`` also makes a store of so many files, copies of the generated ones under names as in
 the data set, with two workers, and extrapolates to the 114,000 of NTU RGB+D 120: under 20 minutes
 on two cores, a second to open the store, and memory that does not grow with the number of files.
+
+``--open 114480`` makes a store of so many empty files in one folder, each taken for a clip of one
+frame, and opens it: every file is looked at, since a changed one must be noticed. That must take
+less than a second, and is compared with a bare ``os.scandir`` of the folder with the size and time
+of each file, in processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +36,7 @@ from _timing import compare, print_table
 from pyg_fsar.datasets import (
     NTURGBD,
     FakeSkeletonDataset,
+    RawClip,
     read_ntu_skeleton,
     write_ntu_skeleton,
 )
@@ -104,6 +111,41 @@ def make_store(root: Path, num_workers: int) -> Reading:
     return Reading(len(clips), seconds, processor, opened, (peak - before) / 1024)
 
 
+def file_name(number: int) -> str:
+    """Name of one of many files, all different."""
+    setup, rest = divmod(number, 40 * 120)
+    performer, action = divmod(rest, 120)
+    return f"S{setup + 1:03d}C001P{performer + 1:03d}R001A{action + 1:03d}.skeleton"
+
+
+class OneFrameNTU(NTURGBD):
+    """NTU RGB+D of files whose content does not matter."""
+
+    def read_raw(self, file: str) -> Iterator[RawClip]:
+        """A clip of one frame."""
+        yield RawClip(file, np.ones((1, 1, 25, 3), np.float32), int(file[17:20]) - 1)
+
+
+def open_store(count: int, repeats: int) -> None:
+    """Open a store of so many loose files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(count):
+            Path(folder, file_name(number)).touch()
+        OneFrameNTU(folder, split="all", num_workers=0)
+        medians = compare(
+            {
+                "os.scandir": lambda: [entry.stat() for entry in os.scandir(folder)],
+                "open a store": lambda: OneFrameNTU(folder, split="all"),
+            },
+            repeats,
+            clock=time.process_time,
+        )
+    print(f"\n{count} loose files")
+    print_table(medians, reference="os.scandir")
+    ratio = medians["open a store"] / medians["os.scandir"]
+    print(f"open a store: {ratio:.2f} times as long as a bare look at the files")
+
+
 def read_whole(sources: Sequence[Path], count: int, num_workers: int, folder: Path) -> None:
     """Read so many copies of some files, and a quarter of them, each in a process of its own."""
     root = folder / "ntu"
@@ -111,11 +153,9 @@ def read_whole(sources: Sequence[Path], count: int, num_workers: int, folder: Pa
     for part in (count // 4, count):
         root.mkdir(exist_ok=True)
         for number in range(part):
-            setup, rest = divmod(number, 40 * 120)
-            performer, action = divmod(rest, 120)
-            name = f"S{setup + 1:03d}C001P{performer + 1:03d}R001A{action + 1:03d}.skeleton"
-            if not (root / name).exists():
-                shutil.copy(sources[number % len(sources)], root / name)
+            path = root / file_name(number)
+            if not path.exists():
+                shutil.copy(sources[number % len(sources)], path)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             rows.append(pool.submit(make_store, root, num_workers).result())
         shutil.rmtree(root / "processed")
@@ -136,8 +176,11 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--whole", type=int, default=0, help="files of a store, such as 3000")
+    parser.add_argument("--open", type=int, default=0, help="loose files of a store, as 114480")
     parser.add_argument("--workers", type=int, default=2, help="processes that read them")
     args = parser.parse_args()
+    if args.open:
+        open_store(args.open, args.repeats)
     clips = FakeSkeletonDataset(
         num_classes=5, clips_per_class=-(-args.files // 5), num_frames=(60, 150), split="all"
     )

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.checks import check_clip, name_classes
-from pyg_fsar.datasets.inputs import Stamp, add_digests, compare_inputs, stamp_of
+from pyg_fsar.datasets.inputs import add_digests, compare_inputs, fingerprint, take_stamps
 from pyg_fsar.datasets.storage import (
     SKIPPED,
     RawClip,
@@ -153,13 +153,13 @@ class SkeletonDataset(Dataset):
     def input_files(self) -> Iterable[str]:
         """Files and folders under the root in which the raw files lie.
 
-        By default the raw files that are such; to be overridden with :meth:`input_of` where several
-        lie in one archive. A store remembers their sizes and times.
+        By default the raw files; to be overridden with :meth:`input_of` where several lie in one
+        archive. A store remembers sizes and times of those that are there.
 
         Raises:
             FileNotFoundError: If there are none.
         """
-        return [file for file in self.raw_files() if Path(self.input_root, file).exists()]
+        return self.raw_files()
 
     def input_of(self, file: str) -> str:
         """Which of :meth:`input_files` a raw file lies in."""
@@ -319,23 +319,21 @@ class SkeletonDataset(Dataset):
         with store_lock(path):
             if self._is_made(path):  # another process has made it meanwhile
                 return self._open(path)
-            shared = add_digests(self.input_root, self._stamps(self.shared_files()))
-            inputs = self._stamps(map(self.input_of, sources))
+            root = self.input_root
+            shared = add_digests(root, dict(take_stamps(root, self.shared_files())))
+            inputs = dict(take_stamps(root, map(self.input_of, sources)))
             info = {**self._info(), "class_names": self.class_names}
-            stamps = [inputs[self.input_of(source)] for source in sources]
+            stamps = [inputs.get(self.input_of(source)) for source in sources]
             with StoreWriter(path, info, sources, not self.force_reload, stamps, shared) as writer:
                 self._collect(writer, sources)
                 # Some shared files may be known only now that the raw files have been read.
-                inputs |= self._stamps(self.shared_files()) | shared
-                store = writer.finish(add_digests(self.input_root, inputs))
+                inputs |= dict(take_stamps(root, self.shared_files())) | shared
+                store = writer.finish(add_digests(root, inputs))
         self._warn_of_skipped(store)
         return store
 
     def _is_made(self, path: Path) -> bool:
         return path.exists() and not self.force_reload and not is_outdated(path)
-
-    def _stamps(self, files: Iterable[str]) -> dict[str, Stamp | None]:
-        return {file: stamp_of(Path(self.input_root, file)) for file in dict.fromkeys(files)}
 
     def _open(self, path: Path) -> SkeletonStore:
         remove_stale(path)
@@ -364,12 +362,14 @@ class SkeletonDataset(Dataset):
     def _compare_inputs(self, store: SkeletonStore, cure: str) -> None:
         root, shared = self.input_root, list(self.shared_files())
         try:
-            there = {*self.input_files(), *shared}
+            files = [*self.input_files(), *shared]
         except FileNotFoundError:
-            there = set(shared)
-        if there:  # else the raw data was deleted, as it may be once there is a store
+            files = shared
+        if fingerprint(take_stamps(root, files)) == store.info.get("fingerprint"):
+            return
+        if now := dict(take_stamps(root, files)):  # else the raw data was deleted, as it may be
             made = f"the store at {store.path} was made"
-            for note in compare_inputs(root, store.inputs(), there, shared, made, cure):
+            for note in compare_inputs(root, store.inputs(), now, shared, made, cure):
                 warnings.warn(note, stacklevel=6)
 
     def _collect(self, collector: ClipCollector, sources: Sequence[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from pyg_fsar.data.texts import shorten
 
-__all__ = ["Stamp", "add_digests", "compare_inputs", "stamp_of"]
+__all__ = ["Stamp", "add_digests", "compare_inputs", "fingerprint", "take_stamps"]
 
 # Checksums of all raw files are taken up to this size in total, a few seconds; beyond, their sizes
 # and times have to do.
@@ -28,11 +29,33 @@ class Stamp(NamedTuple):
     digest: int | None = None
 
 
-def stamp_of(path: str | Path) -> Stamp | None:
-    """Size and time of a file, or of the files in a folder; ``None`` if there is nothing.
+def take_stamps(root: Path, files: Iterable[str]) -> Iterator[tuple[str, Stamp]]:
+    """Files that are there with their sizes and times; those of a folder are of the files in it.
 
-    A data set may have 100,000 files, so that of one is asked by a single call of the system.
+    A data set may have 100,000 files: of each there is one call of the system and no ``Path``, and
+    none has to be kept, since to so many objects Python's garbage collector adds half of the time.
+
+    Args:
+        root: Folder of the raw files.
+        files: Names relative to it; one that is named twice is looked at once.
     """
+    folder = f"{root}{os.sep}"
+    for file in dict.fromkeys(files):
+        if (stamp := _stamp_of(folder + file)) is not None:
+            yield file, stamp
+
+
+def fingerprint(stamps: Iterable[tuple[str, Stamp]]) -> str:
+    """Digest of names, sizes and times of raw files, in any order.
+
+    Where it is equal, no file has come, gone or changed, and a store's list need not be read.
+    """
+    # No name has a null character.
+    entries = sorted(f"{file}\0{stamp.size}\0{stamp.time}" for file, stamp in stamps)
+    return hashlib.sha256("\0".join(entries).encode(errors="surrogatepass")).hexdigest()
+
+
+def _stamp_of(path: str) -> Stamp | None:
     try:
         status = os.stat(path)  # noqa: PTH116
         if S_ISREG(status.st_mode):
@@ -77,27 +100,27 @@ def _zip_members(path: Path) -> bytes:
     return repr(members).encode(errors="surrogatepass")
 
 
-def add_digests(root: Path, stamps: Mapping[str, Stamp | None]) -> dict[str, Stamp]:
-    """Stamps of the files that are there, with checksums unless there is too much to read.
+def add_digests(root: Path, stamps: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """Stamps with checksums, unless there is too much to read.
 
     A file that has changed since its stamp was taken keeps it as it is, and so will be found
     changed later.
     """
-    there = {file: stamp for file, stamp in stamps.items() if stamp is not None}
-    archives = {file for file in there if file.lower().endswith(".zip")}
-    size = sum(stamp.size for file, stamp in there.items() if file not in archives)
-    for file, stamp in there.items():
+    archives = {file for file in stamps if file.lower().endswith(".zip")}
+    size = sum(stamp.size for file, stamp in stamps.items() if file not in archives)
+    digested = dict(stamps)
+    for file, stamp in stamps.items():
         path = Path(root, file)
         small = file in archives or size <= DIGESTED
-        if small and stamp_of(path) == stamp:
-            there[file] = stamp._replace(digest=_digest(path))
-    return there
+        if small and _stamp_of(str(path)) == stamp:
+            digested[file] = stamp._replace(digest=_digest(path))
+    return digested
 
 
 def compare_inputs(
     root: Path,
     then: Mapping[str, Stamp],
-    there: Collection[str],
+    now: Mapping[str, Stamp],
     shared: Collection[str],
     made: str,
     cure: str,
@@ -107,7 +130,7 @@ def compare_inputs(
     Args:
         root: Folder of the raw files.
         then: Their stamps at that time.
-        there: Raw files that are there now.
+        now: Stamps of the raw files that are listed now.
         shared: Those of them on which all clips depend.
         made: Beginning of messages: which store was made.
         cure: End of messages: what to do.
@@ -118,8 +141,8 @@ def compare_inputs(
     Raises:
         ValueError: If the store is not of these files.
     """
-    changes = _changes(root, then)
-    new = sorted(set(there).difference(then))
+    changes = _changes(root, then, now)
+    new = sorted(file for file in now if file not in then)
     changed = [*changes.changed, *(file for file in new if file in shared)]
     if changed:
         raise ValueError(
@@ -156,15 +179,17 @@ class _Changes(NamedTuple):
     untold: list[str]
 
 
-def _changes(root: Path, then: Mapping[str, Stamp]) -> _Changes:
+def _changes(root: Path, then: Mapping[str, Stamp], now: Mapping[str, Stamp]) -> _Changes:
+    # A file that is not listed any more may still be there.
+    now = {**now, **dict(take_stamps(root, (file for file in then if file not in now)))}
     changes = _Changes([], [], [])
     for file, stamp in then.items():
-        now = stamp_of(f"{root}{os.sep}{file}")  # which takes a tenth of the time of a Path
-        if now is None:
+        found = now.get(file)
+        if found is None:
             changes.gone.append(file)
-        elif now.size != stamp.size:
+        elif found.size != stamp.size:
             changes.changed.append(file)
-        elif now.time != stamp.time:
+        elif found.time != stamp.time:
             if stamp.digest is None:
                 changes.untold.append(file)
             elif _digest(Path(root, file)) != stamp.digest:

@@ -100,7 +100,7 @@ class SkeletonStore:
     memory so that worker processes share its pages), ``index.npz`` (one array per column),
     ``info.json`` (layout and settings), ``inputs.json`` (size, time and checksum of the raw files)
     and ``skipped.json`` (raw files that could not be read). No pickle is involved. Everything has a
-    checksum: damage is an error, when the store is opened or when the clip is first read.
+    checksum: damage is an error, when the store is opened or when what is damaged is first read.
 
     Args:
         frames: Frames of all clips, each clip body-major.

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyg_fsar.data.texts import shorten
 from pyg_fsar.datasets.checks import check_metadata
-from pyg_fsar.datasets.inputs import Stamp
+from pyg_fsar.datasets.inputs import Stamp, fingerprint
 from pyg_fsar.datasets.storage import (
     FORMAT,
     FRAMES,
@@ -216,7 +216,12 @@ class StoreWriter(ClipCollector):
         """
         columns, metadata = self._columns()
         columns |= {META + key: column for key, column in metadata.items()}
-        info = {**self.info, "skeleton": self._skeleton, "frame_shape": self._frame_shape}
+        info = {
+            **self.info,
+            "skeleton": self._skeleton,
+            "frame_shape": self._frame_shape,
+            "fingerprint": fingerprint((inputs or {}).items()),
+        }
         texts = {SKIPPED: json.dumps(self._skipped, indent=1), INPUTS: json.dumps(inputs or {})}
         with self._explaining_full_disk():
             np.savez(self.partial / INDEX, **columns)  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from pyg_fsar.reproduce.estimate import Cost, estimate, size_of
 from pyg_fsar.reproduce.experiments import BUDGETS, Experiment, experiments
 from pyg_fsar.reproduce.job import Job, make_job
@@ -23,6 +25,13 @@ from pyg_fsar.training.options import parse_assignments
 __all__ = ["Grid", "add_arguments", "reproduce"]
 
 PROGRAM = "pyg-fsar reproduce"
+# Options that have flags of their own.
+INSTEAD_OF_SET = {
+    "accelerator": "accelerator",
+    "devices": "devices",
+    "precision": "precision",
+    "seed": "seeds",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -103,19 +112,21 @@ class Grid:
         sources = list(dict.fromkeys(options.data))
         with_root = [s for s in sources if any(p.has_root for p in SOURCES[s].values())]
         if len(options.root) != len(with_root):
-            raise ValueError(
-                f"--data {' '.join(sources)} needs {len(with_root)} folders in --root, got "
-                f"{len(options.root)}"
-            )
+            needs = f"one --root for each of {', '.join(with_root)}" if with_root else "no --root"
+            raise ValueError(f"--data {' '.join(sources)} needs {needs}, got {len(options.root)}")
+        if options.processed and not with_root:
+            raise ValueError(f"--processed has no effect on --data {' '.join(sources)}")
         roots = dict(zip(with_root, options.root, strict=True))
         place = Place(options.out, roots, options.processed, options.missing)
         if options.missing and "ntu" not in options.data:
             raise ValueError("--missing is about --data ntu")
         chosen = _chosen(options)
         changes = parse_assignments(options.set)
-        for name in ("accelerator", "devices", "precision"):
+        for name, flag in INSTEAD_OF_SET.items():
             if name in changes:
-                raise ValueError(f"give --{name} instead of --set {name}")
+                raise ValueError(f"give --{flag} instead of --set {name}")
+        if "resume" in changes:
+            raise ValueError("--set resume has no effect: unfinished jobs are always resumed")
         hardware = _hardware(options)
         jobs: dict[tuple[str, str, str], dict[int | None, Job]] = {}
         # Several processes that compute one job start from the same store.
@@ -242,6 +253,12 @@ def reproduce(options: Namespace) -> dict[str, Any]:
     leads = launch(TrainingOptions(**_hardware(options))).is_global_zero  # of several ranks
     if options.dry_run:
         return _listed(grid)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot make the folder of --out, {options.out} ({error.strerror}); give another"
+        ) from error
     jobs = grid.all_jobs
     done = sum(read_result(job, grid.place) is not None for job in jobs)
     say = _say if leads else lambda text: None
@@ -289,11 +306,12 @@ def _write(grid: Grid, failures: Mapping[Job, Failure], options: Namespace) -> l
     )
     if "NTU-T" not in protocols:
         about += " The paper's numbers are of other data, and stand here for orientation only."
-    return write_report(
-        grid.cells(failures), grid.experiments, options.out,
-        f"Few-shot action recognition on {', '.join(protocols)}", about,
-        {name: _command(options, name) for name in grid.experiments},
-    )  # fmt: skip
+    with FileLock(options.out / "report.lock"):  # two commands may end at once
+        return write_report(
+            grid.cells(failures), grid.experiments, options.out,
+            f"Few-shot action recognition on {', '.join(protocols)}", about,
+            {name: _command(options, name) for name in grid.experiments},
+        )  # fmt: skip
 
 
 def _command(options: Namespace, experiment: str) -> str:
@@ -338,6 +356,8 @@ def _engine(options: Namespace) -> Any:
         raise ValueError("--cluster-options needs --engine submitit or slurm")
     if on_cluster:
         given = parse_assignments(options.cluster_options)
+        if name == "slurm" and "cluster" in given:
+            raise ValueError("cluster= goes with --engine submitit; slurm is one already")
         if options.jobs > 1:
             given["slurm_array_parallelism"] = options.jobs
         return partial(ENGINES[name], **given)

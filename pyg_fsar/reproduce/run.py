@@ -13,12 +13,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import local
+from threading import RLock, Thread, local
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from pyg_fsar.reproduce.compute import compute
 from pyg_fsar.reproduce.job import Job
@@ -138,7 +140,8 @@ def run_jobs(
         Each job when it ends, with its failure if it failed.
     """
     todo = [job for job in dict.fromkeys(jobs) if not result_path(job, place).is_file()]
-    yield from (engine or in_order)(todo, place)
+    if todo:
+        yield from (engine or in_order)(todo, place)
 
 
 def in_order(jobs: Sequence[Job], place: Place) -> Ended:
@@ -156,7 +159,7 @@ def in_order(jobs: Sequence[Job], place: Place) -> Ended:
 def in_processes(jobs: Sequence[Job], place: Place, count: int = 2) -> Ended:
     """In processes of this machine, which share its threads.
 
-    A process that dies, such as for want of memory, fails one job.
+    A process that dies, such as for want of memory, fails one job. None outlives this process.
 
     Args:
         jobs: What to do.
@@ -165,12 +168,12 @@ def in_processes(jobs: Sequence[Job], place: Place, count: int = 2) -> Ended:
     """
     threads = max(1, (os.cpu_count() or 1) // count)
     mine = local()  # each thread of this process feeds one process
+    context = get_context("spawn")
+    ending, alive = context.Pipe(duplex=False)
 
     def run(job: Job) -> Failure | None:
         if getattr(mine, "pool", None) is None:
-            mine.pool = ProcessPoolExecutor(
-                1, get_context("spawn"), torch.set_num_threads, (threads,)
-            )
+            mine.pool = ProcessPoolExecutor(1, context, _begin_process, (threads, ending))
         try:
             return mine.pool.submit(run_job, job, place).result()
         except BrokenProcessPool:
@@ -186,6 +189,24 @@ def in_processes(jobs: Sequence[Job], place: Place, count: int = 2) -> Ended:
                 yield futures[future], future.result()
         finally:
             feeders.shutdown(wait=False, cancel_futures=True)
+            alive.close()
+
+
+def _begin_process(num_threads: int, ending: Connection) -> None:
+    torch.set_num_threads(num_threads)
+    # That of several processes is a semaphore, which a process that ends at once leaves behind.
+    tqdm.set_lock(RLock())
+    Thread(target=_end_with, args=(ending,), daemon=True).start()
+
+
+def _end_with(ending: Connection) -> None:
+    """End this process when the other end of a pipe is closed, as it is if its process is killed.
+
+    A job loses no more than an epoch by it.
+    """
+    with contextlib.suppress(EOFError, OSError):
+        ending.recv()
+    os._exit(1)
 
 
 def on_cluster(
@@ -204,7 +225,7 @@ def on_cluster(
 
     Raises:
         ImportError: If submitit is missing.
-        ValueError: If an option is unknown.
+        ValueError: If there is no such cluster, or an option is unknown or has no effect on it.
     """
     try:
         import submitit
@@ -212,7 +233,18 @@ def on_cluster(
         raise ImportError(
             "jobs on a cluster need submitit: pip install pyg-fsar[cluster]"
         ) from error
-    executor = submitit.AutoExecutor(place.out / "submitit", cluster)
+    try:
+        executor = submitit.AutoExecutor(place.out / "submitit", cluster)
+    except RuntimeError as error:
+        raise ValueError(
+            f"submitit finds no cluster here ({error!s:.200}); on one machine, pass --jobs instead "
+            "of --engine"
+        ) from error
+    if executor.cluster != "slurm" and (idle := [n for n in options if n.startswith("slurm_")]):
+        raise ValueError(
+            f"{idle[0]}, which --jobs sets, too, has no effect without SLURM, where all jobs start "
+            "at once; leave it out, or on one machine pass --jobs without --engine"
+        )
     try:
         executor.update_parameters(**options)
     except (NameError, AssertionError, TypeError) as error:

@@ -57,7 +57,7 @@ def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[s
     if not _is_whole(path):
         raise RuntimeError(
             f"cannot restore {path}: it is damaged, for its checksum differs; copy it again, or "
-            "start anew in another folder"
+            "delete it and start anew"
         )
     try:
         check_texts(path)

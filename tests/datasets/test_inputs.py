@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyg_fsar.datasets import KineticsSkeleton, PYSKLPickle, SkeletonArrays
+from pyg_fsar.datasets import KineticsSkeleton, PYSKLPickle, SkeletonArrays, SkeletonStore
+from pyg_fsar.datasets.inputs import Stamp, fingerprint
+from pyg_fsar.datasets.storage import INPUTS, SKIPPED, write_info
 
 
 def inputs(root: Path) -> list[Path]:
@@ -30,6 +32,51 @@ def test_the_same_files_open_without_a_word(case, root):
     np.testing.assert_array_equal(frames(again), frames(first))
     assert again.labels.tolist() == first.labels.tolist()
     again.verify()
+
+
+def test_of_unchanged_files_the_list_is_not_read(case, root, monkeypatch):
+    case.open(root)
+
+    def inputs(_):
+        raise RuntimeError("the list was read")
+
+    monkeypatch.setattr(SkeletonStore, "inputs", inputs)
+    case.open(root)
+    path = next(path for path in root.iterdir() if path.is_file())
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    with pytest.raises(RuntimeError, match="the list was read"):
+        case.open(root)
+
+
+def test_a_fingerprint_tells_names_sizes_and_times():
+    stamps = [("a", Stamp(1, 23)), ("b", Stamp(45, 6))]
+    digested = [(file, stamp._replace(digest=7)) for file, stamp in stamps]
+    assert fingerprint(stamps) == fingerprint(reversed(digested))
+    others = [
+        stamps[:1],
+        [],
+        [("a", Stamp(12, 3)), stamps[1]],
+        [("a", Stamp(1, 24)), stamps[1]],
+        [("a", Stamp(45, 6)), ("b", Stamp(1, 23))],
+        [("\udcff", Stamp(1, 23)), stamps[1]],  # a name that is not UTF-8
+    ]
+    assert len({fingerprint(other) for other in [stamps, *others]}) == 1 + len(others)
+
+
+def test_a_store_without_a_fingerprint_knows_its_files(cases, tmp_path):
+    case = cases["utd"]
+    case.make(tmp_path)
+    store = case.open(tmp_path).store
+    info = {key: value for key, value in store.info.items() if key != "fingerprint"}
+    write_info(
+        store.path, info, {name: (store.path / name).read_text() for name in (INPUTS, SKIPPED)}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        case.open(tmp_path)
+    inputs(tmp_path)[0].write_bytes(b"")
+    with pytest.raises(ValueError, match=r"force_reload=True"):
+        case.open(tmp_path)
 
 
 def test_every_changed_input_is_noticed(case, root):

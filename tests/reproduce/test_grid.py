@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pyg_fsar.matching import MATCHERS, build_matcher
-from pyg_fsar.reproduce import Grid
+from pyg_fsar.reproduce import Grid, reproduce
 from pyg_fsar.training import PretrainingModel
 
 TWO = ["--experiments", "figure2a", "--rows", "1", "10"]
@@ -177,3 +177,30 @@ def test_interrupted_grids_are_whole_for_fewer_seeds(parse, utd, tmp_path):
 def test_options_without_effect(parse, utd, tmp_path):
     with pytest.raises(ValueError, match="--set norm_scale has no effect"):
         Grid.plan(parse(*utd, *TWO, "--out", tmp_path, more=["norm_scale=3.0"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--root", "."], "--data fake needs no --root, got 1"),
+        (["--data", "utd", "hdm05"], "needs one --root for each of utd, hdm05, got 0"),
+        (["--processed", "."], "--processed has no effect on --data fake"),
+        (["--engine", "slurm", "--cluster-options", "cluster=local"], "with --engine submitit"),
+        (["--set", "seed=3"], "give --seeds instead of --set seed"),
+        (["--set", "precision=bf16-mixed"], "give --precision instead of --set precision"),
+        (["--set", "resume=True"], "--set resume has no effect"),
+    ],
+    ids=str,
+)
+def test_options_that_contradict_each_other(parse, words, message, tmp_path):
+    options = parse(*TWO, "--out", tmp_path, *words)
+    if words[0] == "--set":
+        options.set = words[1:]
+    with pytest.raises(ValueError, match=message):
+        reproduce(options)
+
+
+def test_a_folder_that_cannot_be_made(grid, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"cannot make the folder of --out, .*file .*another"):
+        grid(*TWO, "--out", tmp_path / "file")

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
@@ -74,28 +76,42 @@ def test_nothing_is_computed_twice(grid, utd, finished, tmp_path, monkeypatch):
     assert [path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()] == times
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
-def test_killed_grids_go_on_to_the_same_results(kind, grid, utd, roots, finished, tmp_path):
+def end_in_the_middle(line, kind, out):
+    """Send a signal to a command in the middle of its first job; returns what it wrote to stderr.
+
+    Which is open until the last of its processes has ended.
+    """
     process = subprocess.Popen(
-        command(tmp_path, roots), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        env=ENVIRONMENT,
+        line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT,
         # A process in the background of a shell ignores interrupts, and so do those it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    # In the middle of the first job: its first checkpoint is there.
-    while not list(tmp_path.glob("runs/*/last.ckpt")):
+    while not list(out.glob("runs/*/last.ckpt")):  # the first checkpoint
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.02)
     process.send_signal(kind)
     errors = process.communicate(timeout=60)[1].decode()
     assert process.returncode == (130 if kind is signal.SIGINT else -kind)
+    return errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_killed_grids_go_on_to_the_same_results(kind, grid, utd, roots, finished, tmp_path):
+    errors = end_in_the_middle(command(tmp_path, roots), kind, tmp_path)
     if kind is signal.SIGINT:
         assert errors.endswith("interrupted\n")
         assert (tmp_path / "report.md").is_file()
     assert not list((tmp_path / "results").glob("*.json"))
     grid(*utd, "--out", tmp_path, short=SHORT)
     assert outcomes(tmp_path) == finished
+
+
+@pytest.mark.slow
+def test_no_process_of_an_interrupted_grid_goes_on(roots, tmp_path):
+    line = [*command(tmp_path, roots), "--engine", "processes"]
+    line[line.index("epochs=2")] = "epochs=100000"
+    assert end_in_the_middle(line, signal.SIGINT, tmp_path).endswith("interrupted\n")
 
 
 def test_a_failed_job_does_not_stop_the_others(grid, utd, planned, tmp_path, monkeypatch, capsys):
@@ -207,6 +223,23 @@ def test_without_submitit(planned, monkeypatch):
     grid = planned()
     with pytest.raises(ImportError, match=r"pip install pyg-fsar\[cluster\]"):
         list(run_jobs(grid.all_jobs, grid.place, ENGINES["slurm"]))
+
+
+def test_clusters_that_are_not_there(planned, monkeypatch):
+    class AutoExecutor:
+        def __init__(self, folder, cluster):
+            if cluster == "slurm":
+                raise RuntimeError("no srun")
+            self.cluster = "local"
+
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace(AutoExecutor=AutoExecutor))
+    grid = planned()
+    with pytest.raises(ValueError, match=r"no cluster here \(no srun\).*pass --jobs"):
+        list(run_jobs(grid.all_jobs, grid.place, ENGINES["slurm"]))
+    several = partial(ENGINES["submitit"], slurm_array_parallelism=2)
+    with pytest.raises(ValueError, match=r"slurm_array_parallelism.*no effect without SLURM"):
+        list(run_jobs(grid.all_jobs, grid.place, several))
+    assert list(run_jobs([], grid.place, ENGINES["slurm"])) == []  # a report needs no cluster
 
 
 def test_the_lock_is_waited_for(planned):
