@@ -39,7 +39,7 @@ from pyg_fsar.datasets import (
 )
 from pyg_fsar.matching import MotionMatcher, build_matcher
 from pyg_fsar.metrics import mean_confidence_interval
-from pyg_fsar.nn import MotionEncoder, MotionFeatures
+from pyg_fsar.nn import PENALTIES, MotionEncoder, MotionFeatures
 from pyg_fsar.training import (
     EvaluationResult,
     TrainingOptions,
@@ -135,6 +135,9 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
         "--val-fraction", type=float, default=0.1, help="of each data set's classes"
     )
     parser.add_argument("--embedding", type=float, default=0.1, help="weight of what is learned")
+    parser.add_argument(
+        "--penalty", choices=PENALTIES, help="penalty of the embeddings; its weight is --lambda"
+    )
     parser.add_argument("--width", type=int, default=128, help="channels of the network")
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5], help="examples per class")
     parser.add_argument(
@@ -198,7 +201,7 @@ def make_model(options: Namespace) -> FewShotModel:
     matcher = MotionMatcher(
         "body15", learned=encoder.learned, embedding=options.embedding, scale=SCALE
     )
-    return FewShotModel(encoder, matcher)
+    return FewShotModel(encoder, matcher, PENALTIES[options.penalty]() if options.penalty else None)
 
 
 def project(clips: Iterable[SkeletonSequence], seed: int) -> list[SkeletonSequence]:
@@ -262,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     model = make_model(options)
     settings = {"embedding": options.embedding, "width": options.width, "sources": list(data)}
-    settings |= {"validation": val.class_names}
+    settings |= {"validation": val.class_names, "penalty": options.penalty}
     fit(fabric, model, train, val, training, options.out, settings, default_loggers(options.out))
     if fabric.is_global_zero:
         save_model(options.out / "model", model, motion_transform())
