@@ -97,8 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if pretrained is None:
         trained = f"{model.backbone}, {model.matcher}, {model.spatial_name}"
         randomly = clip_transform(frames, train=True, motion_only=True)
+        drawn = versions["normalised frames"]
     else:
-        trained, prepare = "fine-tuned", pretrained[1]
+        trained, prepare, drawn = "fine-tuned", pretrained[1], None
         randomly, test = augmented(prepare), load("test", prepare)
         untrained = load_pretrained("body15-untrained")[0]
         for name, ready in {"untrained": untrained, "pretrained": pretrained[0]}.items():
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results[f"{trained}, seed {seed}"] = run(
             fabric, train, val, test, replace(training, seed=seed), start,
             options.out / f"seed{seed}", settings={"num_frames": frames},
-            drawn_data=versions["normalised frames"],
+            drawn_data=drawn,
         )  # fmt: skip
 
     reference = results["DTW, raw frames"].accuracies

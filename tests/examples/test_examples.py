@@ -262,6 +262,19 @@ def test_ntu_goes_on_from_a_pretrained_model(ntu, pretrained, tmp_path, table_of
     assert rates == pytest.approx([1.5e-4, 3e-4])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
+def test_utd_goes_on_from_a_pretrained_model(utd, utd_root, pretrained, tmp_path, table_of):
+    arguments = "--accelerator cpu --epochs 1 --train-episodes 2 --n-query 2 --val-episodes 3"
+    arguments += " --test-episodes 10 --test-runs 1 --seeds 3"
+    out = tmp_path / "out"
+    line = [*arguments.split(), "--root", str(utd_root), "--pretrained", pretrained]
+    utd.main([*line, "--out", str(out)])
+    rows = [row["method"] for row in table_of(out)]
+    assert rows[-3:] == ["untrained", "pretrained", "fine-tuned, seed 3"]
+    assert (out / "seed3" / "joint_similarity.png").is_file()
+
+
 def test_a_pretrained_model_decides_the_options_of_the_model(ntu, utd, pretrained):
     for script, root in ((ntu, []), (utd, ["--root", "data"])):
         options = script.parse([*root, "--pretrained", pretrained])
