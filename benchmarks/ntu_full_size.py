@@ -3,7 +3,7 @@
 Run with ``python benchmarks/ntu_full_size.py``. Clips are random frames: 114,000, of 60 to 100
 frames, every fifth with two bodies, 3.3 GB in a temporary folder. One process opens the store,
 tests the paper's encoder (10 blocks) on episodes of NTU-T, and by the one-shot protocol; peak
-memory must stay under 4 GiB. It takes 10 to 15 minutes of one core. Every clip is encoded once, so
+memory must stay under 4 GiB. It takes about ten minutes of one core. Every clip is encoded once, so
 ``--episodes`` saves little; ``--queries`` saves most of the time, and memory: pages of the store
 that queries were read from count as this process's while nothing else wants them.
 """
