@@ -265,7 +265,7 @@ def test_ntu_goes_on_from_a_pretrained_model(ntu, pretrained, tmp_path, table_of
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* cannot be written; the store goes to")
 def test_utd_goes_on_from_a_pretrained_model(utd, utd_root, pretrained, tmp_path, table_of):
-    arguments = "--accelerator cpu --epochs 1 --train-episodes 2 --n-query 2 --val-episodes 3"
+    arguments = "--accelerator cpu --epochs 2 --train-episodes 2 --n-query 2 --val-episodes 3"
     arguments += " --test-episodes 10 --test-runs 1 --seeds 3"
     out = tmp_path / "out"
     line = [*arguments.split(), "--root", str(utd_root), "--pretrained", pretrained]
