@@ -117,6 +117,12 @@ def fit(
             "the optimizer does not know the weights of the head for classification and contrast; "
             "give a function that makes one of parameters"
         )
+    has_penalty = model.penalty is not None or hasattr(model.matcher, "pair_penalty")
+    if not has_penalty and options.penalty_weight not in (0, TrainingOptions.penalty_weight):
+        raise ValueError(
+            f"penalty_weight={options.penalty_weight} (--lambda) has no effect, since the model has "
+            "no penalty; leave it out, or give a penalty such as RankMax() (--penalty rankmax)"
+        )
     trained = trained_module(model, train_data, options)
     made = _optimizer(fabric, trained, options) if optimizer is None else optimizer
     made = made if isinstance(made, Optimizer) else made(trained.parameters())

@@ -448,6 +448,16 @@ def test_episodes_that_do_not_divide(fabric, train_data, val_data, new_model, op
         fit(fabric, new_model(), train_data, val_data, options(accumulate=3), tmp_path)
 
 
+def test_a_weight_without_penalty_is_refused(
+    fabric, train_data, val_data, new_model, options, tmp_path
+):
+    model = new_model()
+    model.penalty = None
+    with pytest.raises(ValueError, match=r"penalty_weight=0\.3 \(--lambda\) has no effect"):
+        fit(fabric, model, train_data, val_data, options(penalty_weight=0.3), tmp_path)
+    fit(fabric, model, train_data, val_data, options(penalty_weight=0.0), tmp_path)
+
+
 def test_penalty_weight_zero_switches_the_penalty_off(new_model, motions):
     data = motions()
     episode = Episode.from_clips([data[0], data[6]], [data[1], data[7]])
