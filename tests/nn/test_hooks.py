@@ -38,11 +38,11 @@ def trained(model, clips, folder):
 @pytest.mark.parametrize("use", [evaluated, classified, trained])
 def test_hooks_of_parts_are_called_and_those_of_the_model_cause_a_warning(use, clips, tmp_path):
     model, seen = FewShotModel(MotionEncoder(width=8), build_matcher("dtw")), set()
-    for part in ("encoder", "encoder.features", "matcher", "matcher.cost"):
+    for part in ("encoder", "encoder.input", "matcher", "matcher.cost"):
         module = model.get_submodule(part)
         module.register_forward_hook(lambda *_, part=part: seen.add(part))
     use(model, clips, tmp_path)
-    assert seen == {"encoder", "encoder.features", "matcher", "matcher.cost"}
+    assert seen == {"encoder", "encoder.input", "matcher", "matcher.cost"}
     model.register_forward_hook(lambda *_: None)
     with pytest.warns(UserWarning, match=r"hooks of the model itself are not called; register"):
         use(model, clips, tmp_path / "again")
