@@ -120,7 +120,7 @@ def fit(
     has_penalty = model.penalty is not None or hasattr(model.matcher, "pair_penalty")
     if not has_penalty and options.penalty_weight not in (0, TrainingOptions.penalty_weight):
         raise ValueError(
-            f"penalty_weight={options.penalty_weight} (--lambda) has no effect, since the model has "
+            f"penalty_weight={options.penalty_weight} (--lambda) has no effect: the model has "
             "no penalty; leave it out, or give a penalty such as RankMax() (--penalty rankmax)"
         )
     trained = trained_module(model, train_data, options)
