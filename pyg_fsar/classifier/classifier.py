@@ -43,7 +43,7 @@ from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.weights import PREPARATION, PRETRAINED, load_model, load_pretrained
+from pyg_fsar.weights import PREPARATION, load_pretrained
 
 __all__ = ["FewShotClassifier"]
 
@@ -91,8 +91,8 @@ class FewShotClassifier:
         TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`, the batch size no whole
             number, or the unknown label neither text nor number.
         ValueError: If the batch size is not positive, the skeleton unknown, ``false_alarms`` not
-            between 0 and 1 or given without ``unknown``, or the unknown label NaN; or if the folder
-            is that of a fitted classifier, which :meth:`load` opens.
+            between 0 and 1 or given without ``unknown``, or the unknown label NaN; if there is no
+            model of that name, or the folder is a fitted classifier, which :meth:`load` opens.
 
     Example:
         >>> classifier = FewShotClassifier(skeleton="coco17")
@@ -121,13 +121,11 @@ class FewShotClassifier:
                 raise ValueError(
                     f"{model} is a fitted classifier; open it by FewShotClassifier.load(folder)"
                 )
-            if transform is None and Path(model, PREPARATION).is_file():
-                model, transform = load_model(model)
-            elif str(model) in PRETRAINED and not Path(model).is_dir():
+            if Path(model).is_dir() and not Path(model, PREPARATION).is_file():
+                model = FewShotModel.from_pretrained(model)
+            else:
                 model, prepared = load_pretrained(model)
                 transform = prepared if transform is None else transform
-            else:
-                model = FewShotModel.from_pretrained(model)
         if not isinstance(model, FewShotModel | None):
             raise TypeError(
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "

@@ -57,6 +57,8 @@ def test_classifier_takes_a_name(name: str) -> None:
     np.testing.assert_array_equal(named.predict_proba(clips), given.predict_proba(clips))
     own = MapJoints("body15")
     assert FewShotClassifier(name, transform=own).transform is own
+    with pytest.raises(ValueError, match=f"no model '{name}s'; give body15, body15-untrained, or"):
+        FewShotClassifier(f"{name}s")
 
 
 def test_scores_have_no_effect() -> None:
