@@ -153,6 +153,10 @@ def parse(arguments: Sequence[str] | None = None) -> Namespace:
     given = [name for name in SOURCES if getattr(options, name) is not None]
     if options.leave_out in SOURCES and options.leave_out not in given:
         parser.error(f"--leave-out {options.leave_out} needs its folder")
+    if options.leave_out == "generated" and not options.generated:
+        parser.error("--leave-out generated needs them; give --generated their number of classes")
+    if min(options.shots) < 1:
+        parser.error(f"--shots must be at least 1, got {min(options.shots)}")
     if not 0 < options.val_fraction < 1:
         parser.error(f"--val-fraction must lie between 0 and 1, got {options.val_fraction}")
     return options

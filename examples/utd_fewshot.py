@@ -115,13 +115,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             drawn_data=drawn,
         )  # fmt: skip
 
-    reference = results["DTW, raw frames"].accuracies
+    def gain(result: EvaluationResult, reference: str) -> str:
+        # Episodes are the same, so differences vary less than accuracies do.
+        differences = result.accuracies - results[reference].accuracies
+        mean, interval = mean_confidence_interval(differences)
+        return f"{100 * mean:+.2f} ± {100 * interval:.2f}"
+
     rows = []
     for name, result in results.items():
-        # Episodes are the same, so differences vary less than accuracies do.
-        gain, interval = mean_confidence_interval(result.accuracies - reference)
         rows.append(result_row(name, result))
-        rows[-1]["gain over DTW, raw"] = f"{100 * gain:+.2f} ± {100 * interval:.2f}"
+        rows[-1]["gain over DTW, raw"] = gain(result, "DTW, raw frames")
+        if name.startswith("fine-tuned"):
+            rows[-1]["gain by fine-tuning"] = gain(result, "pretrained")
     seeds = torch.tensor([r.accuracy for n, r in results.items() if n.startswith(trained)])
     table = format_table(rows)
     spread = f", standard deviation {100 * seeds.std():.2f}" if len(seeds) > 1 else ""

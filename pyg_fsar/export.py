@@ -33,8 +33,8 @@ class Decision(nn.Module):
         - **output:** ``[Q, N]``, higher is nearer
 
     Raises:
-        TypeError: If the model's encoder is not a :class:`~pyg_fsar.nn.SkeletonEncoder`, which
-            alone says what it takes.
+        TypeError: If it is no model, or its encoder is not a
+            :class:`~pyg_fsar.nn.SkeletonEncoder`, which alone says what it takes.
         ValueError: If the support has no classes.
 
     Example:
@@ -48,6 +48,11 @@ class Decision(nn.Module):
 
     def __init__(self, model: FewShotModel, support: EmbeddedClips) -> None:
         super().__init__()
+        if not isinstance(model, FewShotModel):
+            raise TypeError(
+                f"model must be a FewShotModel, got {type(model).__name__}; a classifier with the "
+                "model of the package is made with it: model, transform = load_pretrained()"
+            )
         if not hasattr(model.encoder, "skeleton"):
             raise TypeError(
                 f"cannot export a model with encoder {type(model.encoder).__name__}; derive it "

@@ -12,7 +12,7 @@ import torch
 import torch_geometric.nn as gnn
 from torch import Tensor, nn
 
-from pyg_fsar import FewShotClassifier, FewShotModel
+from pyg_fsar import FewShotClassifier, FewShotModel, load_pretrained
 from pyg_fsar.data import SkeletonSequence
 from pyg_fsar.export import Decision, export_onnx, export_program
 from pyg_fsar.matching import MATCHERS, build_matcher, matcher_options
@@ -77,6 +77,15 @@ def test_encoders_are_the_same_in_onnx(name: str, tmp_path: Path) -> None:
     export_onnx(encoder, tmp_path / "e.onnx", num_frames=10)
     assert encoder.training
     assert_same(tmp_path / "e.onnx", encoder.eval(), (2, 10), (1, 7), (3, 16))
+
+
+@pytest.mark.slow
+def test_encoder_of_the_package_takes_any_number_of_clips() -> None:
+    encoder = load_pretrained()[0].encoder
+    program = export_program(encoder).module()
+    for size in (1, 20), (5, 17):
+        x = torch.randn(*size, 15, 3)
+        torch.testing.assert_close(program(x), encoder(x).detach())
 
 
 # ONNX lacks the pseudo-inverse of Koopman matching, and the clips are 2D, of which there are no
@@ -148,6 +157,8 @@ def test_refuses_what_it_cannot_export(monkeypatch: pytest.MonkeyPatch, tmp_path
     support = model.embed(clips(9))
     with pytest.raises(ValueError, match=r"no classes.*with_y"):
         Decision(model, support)
+    with pytest.raises(TypeError, match=r"got NoneType.*load_pretrained\(\)"):
+        Decision(FewShotClassifier().model, support)
     with pytest.raises(TypeError, match="encoder Identity"):
         Decision(FewShotModel(nn.Identity(), build_matcher("dtw")), support)
     with monkeypatch.context() as patch:

@@ -26,7 +26,7 @@ from pyg_fsar.classifier.clips import (
 )
 from pyg_fsar.classifier.explanation import Explanation, align_with_class, joint_evidence
 from pyg_fsar.classifier.reporting import name_of, pose_transform, report_page
-from pyg_fsar.classifier.storage import read_folder, write_folder
+from pyg_fsar.classifier.storage import CLASSIFIER, read_folder, write_folder
 from pyg_fsar.classifier.stream import ActionStream, Comparison, Detection
 from pyg_fsar.classifier.unknown import (
     COPIES,
@@ -43,7 +43,7 @@ from pyg_fsar.nn.evaluation_mode import evaluation_mode
 from pyg_fsar.nn.hooks import warn_of_uncalled_hooks
 from pyg_fsar.saving import decode, encode, is_whole
 from pyg_fsar.skeleton import Skeleton
-from pyg_fsar.weights import PREPARATION, load_model, load_pretrained
+from pyg_fsar.weights import PREPARATION, load_pretrained
 
 __all__ = ["FewShotClassifier"]
 
@@ -63,10 +63,11 @@ class FewShotClassifier:
     may differ in length, and none is padded.
 
     Args:
-        model: The model, or a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`; if
-            not given, that of :func:`pyg_fsar.load_pretrained`, which takes clips of any layout
-            with the joints of a body, 3D or 2D. A folder of :func:`pyg_fsar.weights.save_model`
-            has its preparation, which is then the transform if none is given.
+        model: The model, a folder of :meth:`~pyg_fsar.nn.PretrainedModule.save_pretrained`, or a
+            name in :data:`pyg_fsar.weights.PRETRAINED`; if not given, that of
+            :func:`pyg_fsar.load_pretrained`, which takes clips of any layout with the joints of a
+            body, 3D or 2D. Such a name, or a folder of :func:`pyg_fsar.weights.save_model`, has
+            its preparation, which is then the transform if none is given.
         skeleton: Layout of clips that are arrays, or its registered name; that of the encoder if
             not given.
         transform: Prepares every clip like those that the model was trained on, for instance
@@ -90,7 +91,8 @@ class FewShotClassifier:
         TypeError: If the model is no :class:`~pyg_fsar.FewShotModel`, the batch size no whole
             number, or the unknown label neither text nor number.
         ValueError: If the batch size is not positive, the skeleton unknown, ``false_alarms`` not
-            between 0 and 1 or given without ``unknown``, or the unknown label NaN.
+            between 0 and 1 or given without ``unknown``, or the unknown label NaN; if there is no
+            model of that name, or the folder is a fitted classifier, which :meth:`load` opens.
 
     Example:
         >>> classifier = FewShotClassifier(skeleton="coco17")
@@ -115,10 +117,15 @@ class FewShotClassifier:
         false_alarms: float = FALSE_ALARMS,
     ) -> None:
         if isinstance(model, str | Path):
-            if transform is None and Path(model, PREPARATION).is_file():
-                model, transform = load_model(model)
-            else:
+            if Path(model, CLASSIFIER).is_file():
+                raise ValueError(
+                    f"{model} is a fitted classifier; open it by FewShotClassifier.load(folder)"
+                )
+            if Path(model).is_dir() and not Path(model, PREPARATION).is_file():
                 model = FewShotModel.from_pretrained(model)
+            else:
+                model, prepared = load_pretrained(model)
+                transform = prepared if transform is None else transform
         if not isinstance(model, FewShotModel | None):
             raise TypeError(
                 f"model must be a FewShotModel or a folder of one, got {type(model).__name__}; "
@@ -247,7 +254,9 @@ class FewShotClassifier:
         if label not in known:
             raise ValueError(f"unknown label {label!r:.80}; known are {known!s:.200}")
         if len(known) == 1:
-            raise ValueError(f"{label!r} is the only class, and one must remain; use fit instead")
+            raise ValueError(
+                f"{known[0]!r} is the only class, and one must remain; use fit instead"
+            )
         number = known.index(label)
         assert support.y is not None
         rest = support[support.y != number]
@@ -703,7 +712,7 @@ class FewShotClassifier:
     def _loaded(self) -> tuple[FewShotModel, Transform]:
         if self._default is None:
             model, transform = load_pretrained()
-            self._default = model.to(self.device or "cpu"), transform
+            self._default = model.to("cpu" if self.device is None else self.device), transform
         return self._default
 
     @property

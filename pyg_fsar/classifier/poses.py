@@ -42,7 +42,11 @@ def frame_bodies(frame: Any, number: int, layout: Skeleton) -> np.ndarray:
             f"{label} has shape {np.shape(frame)}; give bodies [M, V, C] or one body [V, C], "
             f"with {layout.dims} coordinates or more for '{layout.name}'"
         )
-    layout.check_joints(bodies.shape[1], label)
+    if bodies.shape[1] != layout.num_joints:
+        raise ValueError(
+            f"{label} has {bodies.shape[1]} joints, but skeleton '{layout.name}' has "
+            f"{layout.num_joints}; name the layout of the frames, stream(skeleton=...)"
+        )
     bodies = bodies.astype(np.float32)
     bodies = np.where(np.isnan(bodies).any(axis=-1, keepdims=True), 0, bodies)
     if np.abs(bodies).max(initial=0) > MAX_COORDINATE:

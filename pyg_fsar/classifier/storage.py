@@ -14,7 +14,7 @@ from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.saving import decode, pack_manifest, read_manifest, read_snapshot, write_files
 from pyg_fsar.skeleton import Skeleton
 
-__all__ = ["read_folder", "write_folder"]
+__all__ = ["CLASSIFIER", "read_folder", "write_folder"]
 
 CLASSIFIER, SUPPORT = "classifier.json", "support.safetensors"
 # Beside those two, what save_pretrained writes.

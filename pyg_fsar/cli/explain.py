@@ -65,7 +65,9 @@ def _run(options: Namespace) -> dict[str, Any]:
 
         figure = plot_alignment(why.alignment.cost, why.alignment.weights, clip, example)
         options.picture.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.picture, dpi=150, bbox_inches="tight")
+        # By its ending; without one matplotlib would write beside the name that was given.
+        kind = options.picture.suffix[1:] or "png"
+        figure.savefig(options.picture, format=kind, dpi=150, bbox_inches="tight")
     names = classifier.classes_.tolist()
     number = names.index(why.label)
     result = {

@@ -52,6 +52,7 @@ IN_SHELL = {
     r"\bnum_blocks\b": "--blocks",
     r"\b(longest|people|tolerance) must\b": r"--\1 must",
     r"\bexamples=clips\b": "--example-clips FOLDER",
+    r"\bFewShotClassifier\(unknown=\.\.\.\)": "--unknown",
     r"\bn_way\b": "--n-way",
     r"\bk_shot\b": "--k-shot",
     r"\bn_query\b": "--n-query",

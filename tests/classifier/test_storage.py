@@ -210,6 +210,9 @@ def test_refuses_what_is_no_classifier(fitted, tmp_path):
     fitted.model.save_pretrained(tmp_path / "model")
     with pytest.raises(FileNotFoundError, match=r"no file .*classifier\.json"):
         FewShotClassifier.load(tmp_path / "model")
+    fitted.save(tmp_path / "classifier")
+    with pytest.raises(ValueError, match=r"fitted classifier; open it by FewShotClassifier\.load"):
+        FewShotClassifier(tmp_path / "classifier")
 
 
 @pytest.mark.parametrize("file", ["classifier.json", "support.safetensors"])

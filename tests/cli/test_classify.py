@@ -120,6 +120,7 @@ def test_unknown_label(shell: Shell, refused: Callable[..., str], tmp_path: Path
     assert "saved with no unknown label; leave out --unknown" in message
     message = refused("classify", examples, tmp_path / "new", "--unknown", "kick")
     assert "'kick' is the label of unknown clips" in message
+    assert message.endswith("give --unknown another")
 
 
 def test_explanation(shell: Shell, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ MISTAKES = [
     ("classify my_clips new.bvh --save my.txt", f"my.txt: {FILE}"),
     ("explain my_clips new.bvh --html empty", "empty: it is a folder, but a file is needed"),
     ("explain my_clips new.bvh --html my.txt/a.html", f"my.txt: {FILE}"),
+    ("explain my_clips new.bvh --picture empty", "empty: it is a folder, but a file is needed"),
     ("reproduce --set n_way=0", "error: n_way must be at least 2, got 0"),
     ("evaluate my_clips", "has 4 classes, but 5-way episodes need 5; give a smaller --n-way"),
     ("evaluate my_clips --n-way 2", "class bow has 2 clips, but 1 examples + 5 queries"),

@@ -270,8 +270,13 @@ def test_utd_goes_on_from_a_pretrained_model(utd, utd_root, pretrained, tmp_path
     out = tmp_path / "out"
     line = [*arguments.split(), "--root", str(utd_root), "--pretrained", pretrained]
     utd.main([*line, "--out", str(out)])
-    rows = [row["method"] for row in table_of(out)]
-    assert rows[-3:] == ["untrained", "pretrained", "fine-tuned, seed 3"]
+    rows = {row["method"]: row for row in table_of(out)}
+    assert list(rows)[-3:] == ["untrained", "pretrained", "fine-tuned, seed 3"]
+    tuned, before = (rows[name] for name in ("fine-tuned, seed 3", "pretrained"))
+    difference = float(tuned["accuracy (%)"]) - float(before["accuracy (%)"])
+    gain = float(tuned["gain by fine-tuning"].split()[0])
+    assert gain == pytest.approx(difference, abs=0.011)
+    assert not before["gain by fine-tuning"]
     assert (out / "seed3" / "joint_similarity.png").is_file()
 
 

@@ -85,6 +85,8 @@ def test_training_and_validation_share_no_class(script) -> None:
     ("arguments", "message"),
     [
         (["--leave-out", "hdm05"], "--leave-out hdm05 needs its folder"),
+        (["--leave-out", "generated", "--generated", "0"], "--leave-out generated needs them"),
+        (["--shots", "1", "0"], "--shots must be at least 1, got 0"),
         (["--val-fraction", "1"], "must lie between 0 and 1, got 1.0"),
     ],
 )

@@ -48,6 +48,19 @@ def test_takes_clips_of_any_layout(pretrained: str, name: str, score: bool) -> N
     assert embedded.x.isfinite().all() and embedded.x.any()
 
 
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_classifier_takes_a_name(name: str) -> None:
+    model, transform = load_pretrained(name)
+    clips, labels = list(motions(1)), motions(1).labels.numpy()
+    named = FewShotClassifier(name).fit(clips, labels)
+    given = FewShotClassifier(model, transform=transform).fit(clips, labels)
+    np.testing.assert_array_equal(named.predict_proba(clips), given.predict_proba(clips))
+    own = MapJoints("body15")
+    assert FewShotClassifier(name, transform=own).transform is own
+    with pytest.raises(ValueError, match=f"no model '{name}s'; give body15, body15-untrained, or"):
+        FewShotClassifier(f"{name}s")
+
+
 def test_scores_have_no_effect() -> None:
     _, transform = load_pretrained()
     clip = FillMissingJoints()(motions(1)[0])

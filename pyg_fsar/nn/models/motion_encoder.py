@@ -96,7 +96,8 @@ class MotionEncoder(MotionFeatures):
         """Features and learned channels of bodies; see the class."""
         features = super().encode(x)
         image = mirror_vectors(features, self.skeleton)
-        own, other = self._network(torch.cat([features, image])).chunk(2)
+        # Of chunk(2), torch.export takes the number of clips for fixed.
+        own, other = self._network(torch.cat([features, image])).unflatten(0, (2, -1))
         learned = (own + mirror_vectors(other, self.skeleton)) / 2
         return torch.cat([features, learned], dim=-1)
 
