@@ -43,7 +43,6 @@ from pyg_fsar.training import (
     format_table,
 )
 from pyg_fsar.transforms import MapJoints
-from pyg_fsar.weights import load_model
 
 N_WAY, N_QUERY = 5, 5
 OURS = "body15"
@@ -73,16 +72,10 @@ class Lookup(MotionMatcher):
         """Numbers of the mirror images."""
         return x + self.table.size(1)
 
-    def pair_distances(
-        self, query: EmbeddedClips, references: EmbeddedClips, mirrored: Tensor | None = None
-    ) -> Tensor:
+    def plain_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
         """As of the matcher, looked up."""
-        columns = references.x.flatten().long()
-        distances = self.table[query.x.flatten().long()[:, None], columns]
-        if mirrored is None:
-            return distances
-        image = self.table[self.mirrored(query.x).flatten().long()[:, None], columns]
-        return distances.minimum(self.mirror_factor * image.masked_fill(~mirrored, torch.inf))
+        rows, columns = (clips.x.flatten().long() for clips in (query, references))
+        return self.table[rows[:, None], columns]
 
 
 def lookup(model: FewShotModel, embedded: EmbeddedClips) -> FewShotModel:
@@ -124,7 +117,7 @@ class Source:
     ) -> None:
         self.name = name
         # The default model was trained on these data sets.
-        ours, transform = load_model(folder) if folder else load_pretrained("body15-untrained")
+        ours, transform = load_pretrained(folder or "body15-untrained")
         baseline = Compose([MapJoints("body15"), clip_transform(30, False, motion_only=True)])
         untrained = FewShotModel(torch.nn.Identity(), build_matcher("dtw", shots="nearest"))
         self.models = {}

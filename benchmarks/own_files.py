@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from pyg_fsar.cli import main as pyg_fsar
-from pyg_fsar.cli.models import load_model
 from pyg_fsar.data import EmbeddedClips
 from pyg_fsar.datasets import HDM05, UTDMHAD, KinderGator
 from pyg_fsar.datasets.base import SkeletonDataset
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.metrics import mean_confidence_interval
 from pyg_fsar.training import format_table
+from pyg_fsar.weights import load_pretrained
 
 __all__ = ["PAIRS"]
 
@@ -75,7 +75,7 @@ def evaluate_files(folder: Path, args: argparse.Namespace, k_shot: int) -> dict[
     """What ``pyg-fsar evaluate`` prints."""
     line = ["evaluate", str(folder), "--json", "--k-shot", str(k_shot), "--workers", "0"]
     line += ["--episodes", str(args.episodes), "--seed", str(args.seed)]
-    line += [] if args.model is None else ["--model", args.model]
+    line += ["--model", args.model]
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         pyg_fsar(line)
@@ -162,7 +162,7 @@ def main() -> None:
                     text = f"{100 * found['accuracy']:.2f} ± {100 * found['interval_95']:.2f}"
                     row[f"5-way {k_shot}-shot (%)"] = text
                 rows.append(row)
-        model, transform = load_model(args.model)
+        model, transform = load_pretrained(args.model)
         with torch.no_grad():
             examples = opened(KinderGator, args.kinder_gator, transform=transform)
             for name, other, root in (

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
-from pyg_fsar.cli.models import add_model_argument, layout_of, load_model
+from pyg_fsar.cli.models import add_model_argument, layout_of, load_chosen
 from pyg_fsar.training import evaluate
 
 __all__ = ["EVALUATE"]
@@ -24,7 +24,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    model, transform = load_model(options.model)
+    model, transform = load_chosen(options)
     clips = open_folder(options.root, options, layout_of(transform), transform)
     require_clips(clips, options.n_way, options.k_shot, options.n_query)
     result = evaluate(

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pyg_fsar.classifier.storage import CLASSIFIER
 from pyg_fsar.cli.command import Command
-from pyg_fsar.cli.models import CLASSIFIER, load_model
 from pyg_fsar.datasets import SkeletonFolder, SkeletonStore
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.formats import read_clip, recognise
 from pyg_fsar.nn import describe_public
 from pyg_fsar.transforms import MapJoints
-from pyg_fsar.weights import PREPARATION
+from pyg_fsar.weights import PREPARATION, load_pretrained
 
 __all__ = ["INFO"]
 
@@ -179,7 +179,7 @@ def _counts(bodies: Iterable[int]) -> dict[str, int]:
 def _model(path: Path) -> dict[str, Any]:
     preparation = None
     if (path / PREPARATION).is_file():
-        model, preparation = load_model(path)
+        model, preparation = load_pretrained(path)
     else:
         model = FewShotModel.from_pretrained(path)
     encoder: Any = model.encoder

@@ -10,6 +10,7 @@ from typing import Any
 from torch_geometric.transforms import BaseTransform, Compose
 
 from pyg_fsar.classifier import FewShotClassifier
+from pyg_fsar.classifier.storage import CLASSIFIER
 from pyg_fsar.cli.folders import open_folder
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.few_shot import FewShotModel
@@ -18,17 +19,14 @@ from pyg_fsar.transforms import MapJoints
 from pyg_fsar.weights import PRETRAINED, load_pretrained
 
 __all__ = [
-    "CLASSIFIER",
     "EXAMPLES",
     "add_model_argument",
     "add_unknown_argument",
     "layout_of",
-    "load_model",
+    "load_chosen",
     "open_classifier",
 ]
 
-# What tells a folder of FewShotClassifier.save.
-CLASSIFIER = "classifier.json"
 #: Help for what :func:`open_classifier` opens.
 EXAMPLES = "folder with one subfolder per class, or one that classify --save made"
 
@@ -50,17 +48,11 @@ def add_unknown_argument(parser: ArgumentParser, effect: str = "") -> None:
     )
 
 
-def load_model(name: str | Path | None) -> tuple[FewShotModel, BaseTransform]:
-    """A model that comes with the package, or that of a folder, and its preparation of clips.
-
-    Args:
-        name: Name or folder; by default that of :func:`~pyg_fsar.load_pretrained`.
-
-    Raises:
-        FileNotFoundError: If the folder holds no model.
-        ValueError: If it is neither, or a file in the folder is damaged.
+def load_chosen(options: Namespace) -> tuple[FewShotModel, BaseTransform]:
+    """The model of ``--model``, by default that of :func:`~pyg_fsar.load_pretrained`, and its
+    preparation of clips; errors as there.
     """
-    return load_pretrained() if name is None else load_pretrained(name)
+    return load_pretrained() if options.model is None else load_pretrained(options.model)
 
 
 def layout_of(transform: Callable[..., Any] | None) -> Skeleton:
@@ -109,7 +101,7 @@ def open_classifier(options: Namespace) -> tuple[FewShotClassifier, SkeletonFold
 
 
 def _fitted(root: Path, options: Namespace) -> tuple[FewShotClassifier, SkeletonFolder]:
-    model, transform = load_model(options.model)
+    model, transform = load_chosen(options)
     examples = open_folder(root, options, layout_of(transform))
     labels = [examples.class_names[int(label)] for label in examples.labels]
     if lost := sorted(set(examples.class_names) - set(labels)):

@@ -14,7 +14,7 @@ from torch_geometric.transforms import Compose
 
 from pyg_fsar.cli.command import Command
 from pyg_fsar.cli.folders import add_folder_arguments, open_folder, require_clips
-from pyg_fsar.cli.models import layout_of, load_model
+from pyg_fsar.cli.models import layout_of
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.few_shot import FewShotModel
 from pyg_fsar.saving import checksum
@@ -31,7 +31,7 @@ from pyg_fsar.training import (
     launch,
 )
 from pyg_fsar.transforms import MapJoints, augmented
-from pyg_fsar.weights import save_model
+from pyg_fsar.weights import load_pretrained, save_model
 
 __all__ = ["TRAIN"]
 
@@ -81,7 +81,7 @@ def _run(options: Namespace) -> dict[str, Any]:
         ModelOptions.refuse_any(options, "the model is that of --pretrained")
         if given := [name for name, value in data.items() if value is not None]:
             raise ValueError(f"{given[0]} has no effect: --pretrained has its own preparation")
-        model, transform = load_model(options.pretrained)
+        model, transform = load_pretrained(options.pretrained)
         if next(model.parameters(), None) is None:
             raise ValueError(f"model '{options.pretrained}' has no weights that could be trained")
         clips = open_folder(options.root, options, layout_of(transform))

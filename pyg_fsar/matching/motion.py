@@ -213,13 +213,18 @@ class MotionMatcher(ReferenceMatcher):
             - **mirrored:** bool ``[R]``
             - **output:** ``[Q, R]``
         """
-        distances = self._plain_distances(query, references)
+        distances = self.plain_distances(query, references)
         if mirrored is None or (can_read(mirrored) and not bool(mirrored.any())):
             return distances
-        image = self._plain_distances(query.with_x(self.mirrored(query.x)), references)
+        image = self.plain_distances(query.with_x(self.mirrored(query.x)), references)
         return distances.minimum(self.mirror_factor * image.masked_fill(~mirrored, torch.inf))
 
-    def _plain_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+    def plain_distances(self, query: EmbeddedClips, references: EmbeddedClips) -> Tensor:
+        """Distances of all queries to all references, without mirror images.
+
+        Shapes:
+            - **output:** ``[Q, R]``
+        """
         learned = self._learned(query, references) if self.learned and self.embedding else 0
         query, references = self._moving(query), self._moving(references)
         lengths = query.full_lengths[:, None], references.full_lengths

@@ -46,7 +46,7 @@ class CenterOnJoint(BaseTransform):
         joint = layout.center if self.joint is None else layout.joint(self.joint)
         there, joints = present(clip), coordinates(clip)
         seen = there[..., joint]
-        if bool(seen[0].all()):
+        if bool(seen[0].all()):  # as most often, so that a stream spends little on a frame
             origins = joints[0, :, joint]
         elif bool(seen.any()):
             body = int(seen.any(dim=1).int().argmax())

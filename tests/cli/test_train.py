@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_fsar import FewShotClassifier
-from pyg_fsar.cli.models import load_model
+from pyg_fsar import FewShotClassifier, load_pretrained
 from pyg_fsar.datasets import SkeletonFolder
 from pyg_fsar.formats import read_clip
 from pyg_fsar.testing import write_sample_clip, write_sample_folder
@@ -25,7 +24,7 @@ SMALL += ["--n-query", "2", "--num-frames", "6"]
 
 
 def test_model_keeps_the_preparation_it_was_trained_with(workplace: Path, shell: Shell) -> None:
-    model, transform = load_model("runs/mine/model")
+    model, transform = load_pretrained("runs/mine/model")
     clip = transform(read_clip("new/01.bvh"))
     assert (clip.num_frames, clip.skeleton) == (8, "body15")
     assert not any(isinstance(step, RemoveMeanPose) for step in transform.transforms)
@@ -55,7 +54,7 @@ def test_clips_in_pictures_and_another_layout(shell: Shell, tmp_path: Path) -> N
     assert found["epochs"] == 1
     assert len(found["validation_classes"]) == 2
     assert 0 <= found["validation_accuracy"] <= 1
-    model, transform = load_model(found["model"])
+    model, transform = load_pretrained(found["model"])
     assert model.encoder.skeleton.name == "coco17"
     assert isinstance(transform.transforms[0], MapJoints)
     path = write_sample_clip(tmp_path / "new", "openpose", "wave", take=7)
@@ -82,7 +81,7 @@ def test_resumes_from_what_it_was_started_with(
     shell("train", "my_clips", "--out", "runs/other", *SMALL, "--seed", "3")
     for changed in ("runs/other/model", "runs/moved"):
         if changed == "runs/moved":  # other weights in the place of those from which it started
-            model, transform = load_model(changed)
+            model, transform = load_pretrained(changed)
             with torch.no_grad():
                 next(model.parameters()).add_(1)
             save_model(Path(changed), model, transform)
@@ -128,8 +127,8 @@ def test_goes_on_from_a_model_and_its_preparation(
     line = ["train", "my_clips", "--out", tmp_path / "tuned", "--pretrained", "runs/mine/model"]
     small = [*SMALL[:8], "--lr", "0", "--anchor", "0.1"]
     found = shell(*line, *small)
-    start, transform = load_model("runs/mine/model")
-    model, again = load_model(found["model"])
+    start, transform = load_pretrained("runs/mine/model")
+    model, again = load_pretrained(found["model"])
     assert repr(again) == repr(transform)
     for name, weight in start.named_parameters():
         assert weight.equal(model.get_parameter(name)), name  # the rate was zero
