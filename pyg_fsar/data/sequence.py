@@ -357,7 +357,9 @@ def stack_clips(clips: Sequence[SkeletonSequence]) -> tuple[Tensor, Tensor, Tens
         )
     if len(bodies) == 1:  # a stream embeds one frame at a time
         (body,) = bodies
-        return body, torch.zeros(body.size(0), dtype=torch.long), torch.tensor([body.size(1)])
+        body_to_clip = torch.zeros(body.size(0), dtype=torch.long)
+        # A copy, as of several clips: an embedding must not change with the clip.
+        return body.clone(), body_to_clip, torch.tensor([body.size(1)])
     counts = torch.tensor([body.size(0) for body in bodies])
     lengths = torch.tensor([body.size(1) for body in bodies])
     longest = int(lengths.max())
